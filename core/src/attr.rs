@@ -1,0 +1,127 @@
+//! What stat(2) shows of an inode, and what a change of it may set.
+
+use crate::id::{DataVersion, InodeId};
+use crate::time::Timestamp;
+
+/// The type of an inode; fixed for its life (inode(7)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FileKind {
+    /// Bytes.
+    Regular,
+    /// Names.
+    Directory,
+    /// A path in text.
+    Symlink,
+    /// A named pipe.
+    Fifo,
+    /// A named socket.
+    Socket,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+}
+
+/// Permission bits with set-user-id, set-group-id and sticky: 0 to 0o7777. No file type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mode(u16);
+
+impl Mode {
+    /// Set-user-id.
+    pub const SETUID: u16 = 0o4000;
+    /// Set-group-id.
+    pub const SETGID: u16 = 0o2000;
+    /// Sticky.
+    pub const STICKY: u16 = 0o1000;
+
+    /// The lowest twelve bits; the others (a file type, say) are dropped.
+    #[must_use]
+    pub const fn from_bits(bits: u32) -> Self {
+        #[expect(clippy::cast_possible_truncation, reason = "twelve bits fit sixteen")]
+        Self((bits & 0o7777) as u16)
+    }
+
+    /// The bits, 0 to 0o7777.
+    #[must_use]
+    pub const fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Whether any of these bits is set.
+    #[must_use]
+    pub const fn has(self, bits: u16) -> bool {
+        self.0 & bits != 0
+    }
+
+    /// The mode that a write or a change of owner by an ordinary user leaves: set-user-id goes,
+    /// set-group-id too where the group may execute (a set-group-id file that the group may not
+    /// execute is a marker of mandatory locking, and stays).
+    #[must_use]
+    pub const fn without_privileges(self) -> Self {
+        let group_executes = self.has(0o010);
+        let dropped = if group_executes { Self::SETUID | Self::SETGID } else { Self::SETUID };
+        Self(self.0 & !dropped)
+    }
+}
+
+/// Everything stat(2) shows, and the version of the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attr {
+    /// The inode.
+    pub ino: InodeId,
+    /// Its type.
+    pub kind: FileKind,
+    /// Its permissions.
+    pub mode: Mode,
+    /// Names that lead to it; a directory counts 2 and its subdirectories.
+    pub nlink: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device number of a device inode, as Linux packs it into 32 bits; else 0.
+    pub rdev: u32,
+    /// Bytes of content: file length, target length of a symlink, 4096 for a directory.
+    pub size: u64,
+    /// Bytes of space it takes (holes take none).
+    pub allocated: u64,
+    /// Last read.
+    pub atime: Timestamp,
+    /// Last change of content.
+    pub mtime: Timestamp,
+    /// Last change of content or attributes.
+    pub ctime: Timestamp,
+    /// Birth.
+    pub btime: Timestamp,
+    /// Raised by each change of content, whatever happens to `mtime`: who has seen this version
+    /// has seen these bytes.
+    pub data_version: DataVersion,
+}
+
+/// A time to set (utimensat(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetTime {
+    /// The time of the operation (`UTIME_NOW`).
+    Now,
+    /// This time.
+    To(Timestamp),
+}
+
+/// What a setattr changes; `None` leaves as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAttr {
+    /// chmod(2).
+    pub mode: Option<Mode>,
+    /// chown(2), owner.
+    pub uid: Option<u32>,
+    /// chown(2), group.
+    pub gid: Option<u32>,
+    /// truncate(2): shorter drops the rest, longer adds a hole.
+    pub size: Option<u64>,
+    /// utimensat(2), access time.
+    pub atime: Option<SetTime>,
+    /// utimensat(2), modification time.
+    pub mtime: Option<SetTime>,
+    /// A truncate by somebody without `CAP_FSETID`: set-user-id and set-group-id go.
+    pub kill_privileges: bool,
+}

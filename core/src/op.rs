@@ -1,0 +1,322 @@
+//! The operations: every change that a client can ask of a volume.
+//!
+//! A session numbers its operations ([`Seq`]) and the server applies them in that order, each
+//! exactly once and each whole or not at all. Operations name inodes, never paths. Permission
+//! checks against users are the client kernel's (`default_permissions`); the server checks what
+//! keeps the volume sound: types, names, limits, space.
+
+use bytes::Bytes;
+
+use crate::attr::{Attr, FileKind, Mode, SetAttr};
+use crate::error::PosixError;
+use crate::id::{CommitSeq, InodeId, Seq, StageId};
+use crate::name::{FileName, XattrName};
+use crate::range::ByteRange;
+use crate::time::Timestamp;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// User id: the owner of what is created.
+    pub uid: u32,
+    /// Group id; a set-group-id directory passes on its own instead.
+    pub gid: u32,
+}
+
+/// One operation in its session's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedOp {
+    /// Its place in the log.
+    pub seq: Seq,
+    /// Who asks.
+    pub caller: Caller,
+    /// When it happened, where the client answered it itself under a lease; else the server's
+    /// clock counts.
+    pub time: Option<Timestamp>,
+    /// Its place in the volume's order, where an earlier server told it before it could make the
+    /// operation durable: replays of several clients are put back into one order by this.
+    pub replay_of: Option<CommitSeq>,
+    /// What to do.
+    pub op: Op,
+}
+
+/// What a new directory entry leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewNode {
+    /// An empty file; `open` also enters it into the session's open files, as [`Op::Open`] does.
+    File {
+        /// Open it in the same step.
+        open: bool,
+    },
+    /// An empty directory.
+    Directory,
+    /// A symbolic link to this text, 1 to 4095 bytes without NUL.
+    Symlink {
+        /// The text.
+        target: Bytes,
+    },
+    /// A pipe, socket or device (`kind` is one of those four).
+    Special {
+        /// Which.
+        kind: FileKind,
+        /// Device number, for the two kinds of device.
+        rdev: u32,
+    },
+}
+
+/// What happens to an existing target of a rename (rename(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenameMode {
+    /// It is replaced.
+    Replace,
+    /// It is an error (`RENAME_NOREPLACE`).
+    NoReplace,
+    /// The two change places (`RENAME_EXCHANGE`).
+    Exchange,
+}
+
+/// Whether setting an xattr needs it to be there (setxattr(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XattrMode {
+    /// Create or replace.
+    Either,
+    /// `XATTR_CREATE`: it must not exist.
+    Create,
+    /// `XATTR_REPLACE`: it must exist.
+    Replace,
+}
+
+/// Where a write goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteAt {
+    /// To this offset.
+    Offset(u64),
+    /// To the end of the file as it is when the operation is applied (`O_APPEND`).
+    End,
+}
+
+/// The bytes of a write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteData {
+    /// Inside the operation: 1 byte to `INLINE_BYTES_MAX`.
+    Inline(Bytes),
+    /// Sent ahead, or at the same time, over a data connection.
+    Staged {
+        /// Under this id.
+        stage: StageId,
+        /// Number of bytes, 1 to `IO_BYTES_MAX`.
+        len: u32,
+    },
+}
+
+/// What fallocate(2) does with a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocateMode {
+    /// Reserves space; holes read as zeros, data stays. The file grows unless `keep_size`.
+    Reserve {
+        /// `FALLOC_FL_KEEP_SIZE`
+        keep_size: bool,
+    },
+    /// Gives the space back; reads as zeros; size stays (`PUNCH_HOLE | KEEP_SIZE`).
+    PunchHole,
+    /// Zeros, with space reserved (`FALLOC_FL_ZERO_RANGE`).
+    Zero {
+        /// `FALLOC_FL_KEEP_SIZE`
+        keep_size: bool,
+    },
+}
+
+/// One change. Errors that each may give are those of the system call it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// creat, mkdir, symlink, mknod: a new inode under a new name.
+    Create {
+        /// Directory.
+        parent: InodeId,
+        /// Name in it; must be free.
+        name: FileName,
+        /// What it leads to.
+        node: NewNode,
+        /// Permissions, after the umask.
+        mode: Mode,
+    },
+    /// link(2): another name for a file.
+    Link {
+        /// The file; not a directory.
+        ino: InodeId,
+        /// Directory of the new name.
+        parent: InodeId,
+        /// The new name; must be free.
+        name: FileName,
+    },
+    /// unlink(2). An open file lives on until its last close, on whatever host.
+    Unlink {
+        /// Directory.
+        parent: InodeId,
+        /// Name; not of a directory.
+        name: FileName,
+    },
+    /// rmdir(2).
+    Rmdir {
+        /// Directory.
+        parent: InodeId,
+        /// Name of an empty directory.
+        name: FileName,
+    },
+    /// rename(2), renameat2(2): atomic.
+    Rename {
+        /// Directory of the old name.
+        parent: InodeId,
+        /// The old name.
+        name: FileName,
+        /// Directory of the new name.
+        new_parent: InodeId,
+        /// The new name.
+        new_name: FileName,
+        /// What happens to what is there.
+        mode: RenameMode,
+    },
+    /// chmod, chown, truncate, utimensat.
+    SetAttr {
+        /// The inode.
+        ino: InodeId,
+        /// What to change.
+        set: SetAttr,
+    },
+    /// setxattr(2).
+    SetXattr {
+        /// The inode.
+        ino: InodeId,
+        /// The attribute.
+        name: XattrName,
+        /// Its value, at most `XATTR_VALUE_BYTES_MAX`.
+        value: Bytes,
+        /// Whether it must, must not, or may exist.
+        mode: XattrMode,
+    },
+    /// removexattr(2).
+    RemoveXattr {
+        /// The inode.
+        ino: InodeId,
+        /// The attribute.
+        name: XattrName,
+    },
+    /// write(2).
+    Write {
+        /// A regular file.
+        ino: InodeId,
+        /// Where.
+        at: WriteAt,
+        /// What.
+        data: WriteData,
+        /// By somebody without `CAP_FSETID`: set-user-id and set-group-id go.
+        kill_privileges: bool,
+    },
+    /// fallocate(2).
+    Allocate {
+        /// A regular file.
+        ino: InodeId,
+        /// The range; not empty.
+        range: ByteRange,
+        /// What to do with it.
+        mode: AllocateMode,
+    },
+    /// copy_file_range(2) within the volume: shares or copies extents on the server. At most
+    /// `COPY_BYTES_MAX` bytes a call; stops at the source's end.
+    Copy {
+        /// Source, a regular file.
+        from: InodeId,
+        /// First byte in it.
+        from_offset: u64,
+        /// Destination, a regular file; the same one only without overlap.
+        to: InodeId,
+        /// First byte in it.
+        to_offset: u64,
+        /// Number of bytes.
+        len: u64,
+    },
+    /// Enters the inode into the session's open files, as a set: twice is once. The inode then
+    /// lives on without a name, and the session is told before others' changes of its content are
+    /// answered.
+    Open {
+        /// A file or directory.
+        ino: InodeId,
+        /// Truncate to nothing in the same step (`O_TRUNC`).
+        truncate: bool,
+        /// As in [`SetAttr::kill_privileges`].
+        kill_privileges: bool,
+    },
+    /// Takes it out of that set: the last handle is closed. Never fails.
+    Close {
+        /// The inode.
+        ino: InodeId,
+    },
+}
+
+/// Most bytes that one [`Op::Copy`] copies.
+pub const COPY_BYTES_MAX: u64 = 64 << 20;
+
+/// What an operation changed, for the caller's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OpReply {
+    /// Done; nothing to tell (unlink, rmdir, rename, xattrs, close).
+    Done,
+    /// The inode after the change (create, link, setattr, allocate, open).
+    Attr(Attr),
+    /// A write: where it began (of an append, the server's choice) and the inode after it.
+    Written {
+        /// First byte written.
+        offset: u64,
+        /// Bytes written: always all of them.
+        len: u32,
+        /// The inode after it.
+        attr: Attr,
+    },
+    /// A copy: bytes copied, and the destination after it.
+    Copied {
+        /// Number of bytes; fewer than asked at the source's end or at `COPY_BYTES_MAX`.
+        len: u64,
+        /// The destination after it.
+        attr: Attr,
+    },
+}
+
+/// The outcome of one operation.
+pub type OpResult = Result<OpReply, PosixError>;
+
+/// An applied operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppliedOp {
+    /// Its place in its session's log.
+    pub seq: Seq,
+    /// Its place in the volume's order; failed operations have one too.
+    pub commit: CommitSeq,
+    /// Its outcome.
+    pub result: OpResult,
+}
+
+impl Op {
+    /// Bytes of memory that keeping this operation takes, about: for limits on logs.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let payload = match self {
+            Self::Write { data: WriteData::Inline(data), .. } => data.len(),
+            Self::Write { data: WriteData::Staged { len, .. }, .. } => *len as usize,
+            Self::SetXattr { value, .. } => value.len(),
+            Self::Create { node: NewNode::Symlink { target }, .. } => target.len(),
+            _ => 0,
+        };
+        payload + size_of::<LoggedOp>() + 256
+    }
+
+    /// The file whose bytes or size this operation changes for others who have it open.
+    #[must_use]
+    pub const fn changes_content_of(&self) -> Option<InodeId> {
+        match self {
+            Self::Write { ino, .. } | Self::Allocate { ino, .. } | Self::Open { ino, truncate: true, .. } => Some(*ino),
+            Self::SetAttr { ino, set: SetAttr { size: Some(_), .. } } => Some(*ino),
+            Self::Copy { to, .. } => Some(*to),
+            _ => None,
+        }
+    }
+}
