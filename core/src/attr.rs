@@ -37,7 +37,6 @@ impl Mode {
     /// The lowest twelve bits; the others (a file type, say) are dropped.
     #[must_use]
     pub const fn from_bits(bits: u32) -> Self {
-        #[expect(clippy::cast_possible_truncation, reason = "twelve bits fit sixteen")]
         Self((bits & 0o7777) as u16)
     }
 

@@ -1,4 +1,12 @@
 //! Advisory locks: flock(2), and fcntl(2) record locks (POSIX and open-file-description).
+//!
+//! The words for them, and [`LockTable`]: every lock and every waiter of one volume, as a pure
+//! state machine.
+
+mod pieces;
+mod table;
+
+pub use table::{Acquire, LockTable, Outcome, Ticket, Woken};
 
 use crate::id::{InodeId, LockOwner, SessionId};
 

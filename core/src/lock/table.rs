@@ -1,0 +1,409 @@
+//! Every lock of a volume and everybody who waits for one: events in, outcomes out.
+//!
+//! - Two locks conflict when they are of one space and file, of different holders, share a byte,
+//!   and one of them is exclusive. Conflicting locks are never held together.
+//! - A request is granted as soon as nothing *held* is in its way. Those who wait are looked at in
+//!   the order in which they came, whenever something is let go. As on Linux, a newcomer whom
+//!   nothing held hinders does not queue behind those who wait: making it wait would create
+//!   deadlocks that programs do not have on a local disk.
+//! - Converting a flock lets the old one go first (flock(2)), so a conversion that fails has lost
+//!   it. Converting a record lock changes nothing until it is granted (fcntl(2)).
+//! - A wait for a record lock that would close a circle of waits, across files, is refused.
+//!   flock(2) has no such check.
+//!
+//! The table never reads a clock and never speaks to anybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::pieces::{Held, Pieces};
+use super::{HeldLock, Holder, LockAsk, LockMode, LockRange, LockSpace};
+use crate::id::{InodeId, LockOwner, SessionId};
+
+/// Names one waiting request, from 1; never used again in the life of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// What became of a request at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acquire {
+    /// Held now (or, of an unlock, let go).
+    Granted,
+    /// Somebody else's lock is in the way, and the request does not wait (`EAGAIN`).
+    WouldBlock,
+    /// It waits; a [`Woken`] with this ticket follows, unless it is cancelled first.
+    Queued(Ticket),
+    /// Waiting would be a deadlock (`EDEADLK`).
+    Deadlock,
+    /// The session has as many locks as it may have (`ENOLCK`).
+    NoLocks,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Held now.
+    Granted,
+    /// What was granted to others has closed a circle of waits.
+    Deadlock,
+    /// The session has as many locks as it may have.
+    NoLocks,
+}
+
+/// A request that waits no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Woken {
+    /// Which.
+    pub ticket: Ticket,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Locks and waiters of one volume.
+#[derive(Debug)]
+pub struct LockTable {
+    files: BTreeMap<(InodeId, LockSpace), FileLocks>,
+    waits: BTreeMap<Ticket, Wait>,
+    waiting: BTreeSet<(Holder, Ticket)>,
+    /// Where each session holds or awaits something.
+    places: BTreeSet<(SessionId, InodeId, LockSpace)>,
+    counts: BTreeMap<SessionId, usize>,
+    per_session_max: usize,
+    last_ticket: u64,
+}
+
+/// One file's locks of one space.
+#[derive(Debug, Default)]
+struct FileLocks {
+    held: BTreeMap<Holder, Pieces>,
+    /// In order of arrival.
+    queue: BTreeSet<Ticket>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    holder: Holder,
+    ino: InodeId,
+    space: LockSpace,
+    mode: LockMode,
+    range: LockRange,
+    pid: u32,
+}
+
+impl LockTable {
+    /// An empty table in which no session has more than so many locks and waits together.
+    #[must_use]
+    pub const fn new(per_session_max: usize) -> Self {
+        Self {
+            files: BTreeMap::new(),
+            waits: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            places: BTreeSet::new(),
+            counts: BTreeMap::new(),
+            per_session_max,
+            last_ticket: 0,
+        }
+    }
+
+    /// Takes, changes or (`mode: None`) lets go a lock. Requests that wait no longer because of
+    /// it, those of others, are added to `woken` in the order in which they were granted.
+    pub fn acquire(&mut self, session: SessionId, ask: &LockAsk, wait: bool, woken: &mut Vec<Woken>) -> Acquire {
+        let holder = Holder { session, owner: ask.owner };
+        let range = effective_range(ask);
+        let key = (ask.ino, ask.space);
+        let Some(mode) = ask.mode else {
+            return self.unlock(key, holder, range, ask.pid, woken);
+        };
+        if !self.has_room(session) {
+            return Acquire::NoLocks;
+        }
+        let converts = ask.space == LockSpace::Flock && self.converts(key, holder, mode);
+        if converts {
+            self.set(key, holder, range, None, ask.pid);
+        }
+        let request = Wait { holder, ino: ask.ino, space: ask.space, mode, range, pid: ask.pid };
+        let outcome = if !self.conflicts(&request) {
+            self.set(key, holder, range, Some(mode), ask.pid);
+            Acquire::Granted
+        } else if !wait {
+            Acquire::WouldBlock
+        } else if self.closes_circle(&request) {
+            Acquire::Deadlock
+        } else {
+            Acquire::Queued(self.enqueue(request))
+        };
+        // A downgrade or a conversion may have freed what others wait for; a grant may have
+        // closed a circle of theirs.
+        self.wake(key, woken);
+        outcome
+    }
+
+    /// Ends a wait without a lock. False: that ticket waits no longer; its outcome was told.
+    pub fn cancel(&mut self, ticket: Ticket) -> bool {
+        self.forget_wait(ticket).is_some()
+    }
+
+    /// Everything goes that one holder has or awaits, in every file and space.
+    pub fn release_owner(&mut self, holder: Holder, woken: &mut Vec<Woken>) {
+        self.release(holder.session, |candidate| candidate == holder, woken);
+    }
+
+    /// Everything goes that a session has or awaits. Its own waiters are not told.
+    pub fn release_session(&mut self, session: SessionId, woken: &mut Vec<Woken>) {
+        self.release(session, |_| true, woken);
+    }
+
+    /// The lock that is in the way of this one, the first by offset (`F_GETLK`).
+    #[must_use]
+    pub fn query(&self, session: SessionId, ask: &LockAsk) -> Option<HeldLock> {
+        let mode = ask.mode?;
+        let holder = Holder { session, owner: ask.owner };
+        let request = Wait { holder, ino: ask.ino, space: ask.space, mode, range: effective_range(ask), pid: ask.pid };
+        self.obstacles(&request).min_by_key(|lock| (lock.range, lock.holder))
+    }
+
+    /// Every lock that is held, in order of files.
+    pub fn held(&self) -> impl Iterator<Item = (InodeId, HeldLock)> + '_ {
+        self.files.iter().flat_map(|(&(ino, space), file)| {
+            file.held
+                .iter()
+                .flat_map(move |(&holder, pieces)| pieces.iter().map(move |piece| (ino, shown(holder, space, piece))))
+        })
+    }
+
+    /// Every request that waits, in order of arrival.
+    pub fn waiting(&self) -> impl Iterator<Item = (Ticket, SessionId, LockAsk)> + '_ {
+        self.waits.iter().map(|(&ticket, wait)| {
+            let ask = LockAsk {
+                ino: wait.ino,
+                space: wait.space,
+                owner: wait.holder.owner,
+                mode: Some(wait.mode),
+                range: wait.range,
+                pid: wait.pid,
+            };
+            (ticket, wait.holder.session, ask)
+        })
+    }
+
+    /// Whether nothing is held and nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    fn unlock(
+        &mut self,
+        key: (InodeId, LockSpace),
+        holder: Holder,
+        range: LockRange,
+        pid: u32,
+        woken: &mut Vec<Woken>,
+    ) -> Acquire {
+        // Unlocking the middle of a piece makes two of it.
+        let splits = self.pieces(key, holder).is_some_and(|pieces| {
+            pieces.overlapping(range).any(|p| p.range.start() < range.start() && p.range.end() > range.end())
+        });
+        if splits && !self.has_room(holder.session) {
+            return Acquire::NoLocks;
+        }
+        self.set(key, holder, range, None, pid);
+        self.wake(key, woken);
+        Acquire::Granted
+    }
+
+    fn release(&mut self, session: SessionId, mine: impl Fn(Holder) -> bool, woken: &mut Vec<Woken>) {
+        let first = (session, InodeId(0), LockSpace::Flock);
+        let last = (session, InodeId(u64::MAX), LockSpace::Record);
+        let places: Vec<_> = self.places.range(first..=last).map(|&(_, ino, space)| (ino, space)).collect();
+        let tickets: Vec<Ticket> = self
+            .waiting
+            .range((first_holder(session), Ticket(0))..=(last_holder(session), Ticket(u64::MAX)))
+            .filter(|(holder, _)| mine(*holder))
+            .map(|&(_, ticket)| ticket)
+            .collect();
+        for ticket in tickets {
+            self.forget_wait(ticket);
+        }
+        for &key in &places {
+            let holders: Vec<Holder> = self.files.get(&key).map_or_else(Vec::new, |file| {
+                file.held
+                    .range(first_holder(session)..=last_holder(session))
+                    .map(|(&holder, _)| holder)
+                    .filter(|&holder| mine(holder))
+                    .collect()
+            });
+            for holder in holders {
+                self.set(key, holder, LockRange::WHOLE, None, 0);
+            }
+        }
+        for key in places {
+            self.wake(key, woken);
+        }
+    }
+
+    /// Grants what can be granted now, in order of arrival, and refuses what has become a circle.
+    fn wake(&mut self, key: (InodeId, LockSpace), woken: &mut Vec<Woken>) {
+        // A grant may close a circle for somebody who was looked at before: again, until it is quiet.
+        while self.wake_once(key, woken) {}
+    }
+
+    /// Looks at each waiter once; whether one of them was granted.
+    fn wake_once(&mut self, key: (InodeId, LockSpace), woken: &mut Vec<Woken>) -> bool {
+        let Some(file) = self.files.get(&key) else { return false };
+        let queue: Vec<Ticket> = file.queue.iter().copied().collect();
+        let mut granted = false;
+        for ticket in queue {
+            let Some(&wait) = self.waits.get(&ticket) else { continue };
+            let outcome = if self.conflicts(&wait) {
+                if !self.closes_circle(&wait) {
+                    continue;
+                }
+                Outcome::Deadlock
+            } else if self.has_room(wait.holder.session) {
+                Outcome::Granted
+            } else {
+                Outcome::NoLocks
+            };
+            self.forget_wait(ticket);
+            if outcome == Outcome::Granted {
+                self.set(key, wait.holder, wait.range, Some(wait.mode), wait.pid);
+                granted = true;
+            }
+            woken.push(Woken { ticket, outcome });
+        }
+        granted
+    }
+
+    fn enqueue(&mut self, wait: Wait) -> Ticket {
+        self.last_ticket += 1;
+        let ticket = Ticket(self.last_ticket);
+        self.files.entry((wait.ino, wait.space)).or_default().queue.insert(ticket);
+        self.waits.insert(ticket, wait);
+        self.waiting.insert((wait.holder, ticket));
+        *self.counts.entry(wait.holder.session).or_default() += 1;
+        ticket
+    }
+
+    fn forget_wait(&mut self, ticket: Ticket) -> Option<Wait> {
+        let wait = self.waits.remove(&ticket)?;
+        self.waiting.remove(&(wait.holder, ticket));
+        self.lower_count(wait.holder.session, 1);
+        let key = (wait.ino, wait.space);
+        if let Some(file) = self.files.get_mut(&key) {
+            file.queue.remove(&ticket);
+        }
+        self.tidy(key);
+        Some(wait)
+    }
+
+    /// Changes one holder's pieces, and everything that counts them.
+    fn set(&mut self, key: (InodeId, LockSpace), holder: Holder, range: LockRange, mode: Option<LockMode>, pid: u32) {
+        let file = self.files.entry(key).or_default();
+        let pieces = file.held.entry(holder).or_default();
+        let before = pieces.len();
+        pieces.set(range, mode, pid);
+        let after = pieces.len();
+        if pieces.is_empty() {
+            file.held.remove(&holder);
+        }
+        let place = (holder.session, key.0, key.1);
+        let here = file.held.range(first_holder(holder.session)..=last_holder(holder.session)).next().is_some();
+        if here {
+            self.places.insert(place);
+        } else {
+            self.places.remove(&place);
+        }
+        *self.counts.entry(holder.session).or_default() += after;
+        self.lower_count(holder.session, before);
+        self.tidy(key);
+    }
+
+    fn lower_count(&mut self, session: SessionId, by: usize) {
+        if let Some(count) = self.counts.get_mut(&session) {
+            *count = count.saturating_sub(by);
+            if *count == 0 {
+                self.counts.remove(&session);
+            }
+        }
+    }
+
+    fn tidy(&mut self, key: (InodeId, LockSpace)) {
+        if self.files.get(&key).is_some_and(|file| file.held.is_empty() && file.queue.is_empty()) {
+            self.files.remove(&key);
+        }
+    }
+
+    /// One request makes at most two pieces more.
+    fn has_room(&self, session: SessionId) -> bool {
+        self.counts.get(&session).copied().unwrap_or(0) + 2 <= self.per_session_max
+    }
+
+    fn pieces(&self, key: (InodeId, LockSpace), holder: Holder) -> Option<&Pieces> {
+        self.files.get(&key)?.held.get(&holder)
+    }
+
+    fn converts(&self, key: (InodeId, LockSpace), holder: Holder, mode: LockMode) -> bool {
+        self.pieces(key, holder).is_some_and(|pieces| pieces.iter().any(|piece| piece.mode != mode))
+    }
+
+    fn conflicts(&self, request: &Wait) -> bool {
+        self.obstacles(request).next().is_some()
+    }
+
+    fn obstacles(&self, request: &Wait) -> impl Iterator<Item = HeldLock> + use<'_> {
+        let &Wait { holder, range, mode, space, .. } = request;
+        self.files.get(&(request.ino, request.space)).into_iter().flat_map(move |file| {
+            file.held.iter().filter(move |(other, _)| **other != holder).flat_map(move |(&other, pieces)| {
+                pieces
+                    .overlapping(range)
+                    .filter(move |piece| mode == LockMode::Exclusive || piece.mode == LockMode::Exclusive)
+                    .map(move |piece| shown(other, space, piece))
+            })
+        })
+    }
+
+    /// Whether somebody in the way of this request waits, over however many steps, for its holder.
+    fn closes_circle(&self, request: &Wait) -> bool {
+        if request.space == LockSpace::Flock {
+            return false;
+        }
+        let mut seen = BTreeSet::new();
+        let mut next: Vec<Holder> = self.obstacles(request).map(|lock| lock.holder).collect();
+        while let Some(holder) = next.pop() {
+            if holder == request.holder {
+                return true;
+            }
+            if !seen.insert(holder) {
+                continue;
+            }
+            let tickets = self.waiting.range((holder, Ticket(0))..=(holder, Ticket(u64::MAX)));
+            let waits = tickets.filter_map(|(_, ticket)| self.waits.get(ticket));
+            let waits = waits.filter(|wait| wait.space == LockSpace::Record);
+            next.extend(waits.flat_map(|wait| self.obstacles(wait)).map(|lock| lock.holder));
+        }
+        false
+    }
+}
+
+/// flock(2) knows no ranges.
+fn effective_range(ask: &LockAsk) -> LockRange {
+    match ask.space {
+        LockSpace::Flock => LockRange::WHOLE,
+        LockSpace::Record => ask.range,
+    }
+}
+
+fn shown(holder: Holder, space: LockSpace, piece: Held) -> HeldLock {
+    HeldLock { holder, space, mode: piece.mode, range: piece.range, pid: piece.pid }
+}
+
+const fn first_holder(session: SessionId) -> Holder {
+    Holder { session, owner: LockOwner(0) }
+}
+
+const fn last_holder(session: SessionId) -> Holder {
+    Holder { session, owner: LockOwner(u64::MAX) }
+}
+
+#[cfg(test)]
+mod tests;
