@@ -152,6 +152,31 @@ impl LockTable {
         self.release(session, |_| true, woken);
     }
 
+    /// Makes what a session holds exactly this, as it says when it comes back: what it does not
+    /// name goes, its waits too (it asks again), and nobody gets in between. Returns what it claims
+    /// and cannot have because somebody else holds it.
+    pub fn reclaim_session(&mut self, session: SessionId, claims: &[LockAsk], woken: &mut Vec<Woken>) -> Vec<LockAsk> {
+        let mut touched = self.clear(session, |_| true);
+        let mut refused = Vec::new();
+        for claim in claims {
+            let Some(mode) = claim.mode else { continue };
+            let holder = Holder { session, owner: claim.owner };
+            let range = effective_range(claim);
+            let request = Wait { holder, ino: claim.ino, space: claim.space, mode, range, pid: claim.pid };
+            if self.conflicts(&request) || !self.has_room(session) {
+                refused.push(*claim);
+            } else {
+                let key = (claim.ino, claim.space);
+                self.set(key, holder, range, Some(mode), claim.pid);
+                touched.insert(key);
+            }
+        }
+        for key in touched {
+            self.wake(key, woken);
+        }
+        refused
+    }
+
     /// The lock that is in the way of this one, the first by offset (`F_GETLK`).
     #[must_use]
     pub fn query(&self, session: SessionId, ask: &LockAsk) -> Option<HeldLock> {
@@ -212,9 +237,16 @@ impl LockTable {
     }
 
     fn release(&mut self, session: SessionId, mine: impl Fn(Holder) -> bool, woken: &mut Vec<Woken>) {
+        for key in self.clear(session, mine) {
+            self.wake(key, woken);
+        }
+    }
+
+    /// Drops waits and locks without waking anybody; the places where something was let go.
+    fn clear(&mut self, session: SessionId, mine: impl Fn(Holder) -> bool) -> BTreeSet<(InodeId, LockSpace)> {
         let first = (session, InodeId(0), LockSpace::Flock);
         let last = (session, InodeId(u64::MAX), LockSpace::Record);
-        let places: Vec<_> = self.places.range(first..=last).map(|&(_, ino, space)| (ino, space)).collect();
+        let places: BTreeSet<_> = self.places.range(first..=last).map(|&(_, ino, space)| (ino, space)).collect();
         let tickets: Vec<Ticket> = self
             .waiting
             .range((first_holder(session), Ticket(0))..=(last_holder(session), Ticket(u64::MAX)))
@@ -236,9 +268,7 @@ impl LockTable {
                 self.set(key, holder, LockRange::WHOLE, None, 0);
             }
         }
-        for key in places {
-            self.wake(key, woken);
-        }
+        places
     }
 
     /// Grants what can be granted now, in order of arrival, and refuses what has become a circle.

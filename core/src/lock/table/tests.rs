@@ -172,6 +172,22 @@ fn a_session_goes_with_its_locks_and_waits() {
 }
 
 #[test]
+fn a_session_that_comes_back_holds_exactly_what_it_says() {
+    let mut bench = Bench::new();
+    bench.ask(A, record(FILE, EXCLUSIVE, 0, 9));
+    bench.ask(A, record(FILE, EXCLUSIVE, 20, 29));
+    let Acquire::Queued(kept_out) = bench.wait(B, record(FILE, EXCLUSIVE, 0, 9)) else { panic!("it must wait") };
+    let Acquire::Queued(let_in) = bench.wait(B, record(FILE, EXCLUSIVE, 20, 29)) else { panic!("it must wait") };
+    bench.ask(C, record(OTHER, EXCLUSIVE, 0, 0));
+    let claims = [record(FILE, EXCLUSIVE, 0, 9), record(OTHER, SHARED, 0, 0)];
+    let refused = bench.table.reclaim_session(A, &claims, &mut bench.woken);
+    assert_eq!(refused, [claims[1]]);
+    assert_eq!(bench.granted(), [let_in]);
+    assert_eq!(bench.ranges(A), [(0, 9, LockMode::Exclusive)]);
+    assert!(bench.table.cancel(kept_out), "it still waits");
+}
+
+#[test]
 fn a_query_names_the_first_lock_in_the_way() {
     let mut bench = Bench::new();
     bench.ask(A, record(FILE, EXCLUSIVE, 50, 59));
