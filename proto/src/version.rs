@@ -1,0 +1,51 @@
+//! Versions of the protocol, and how two sides agree on one.
+//!
+//! | version | since | what |
+//! |---|---|---|
+//! | 1 | 0.1.0 | operations, reads, locks, invalidation |
+//!
+//! New fields that an old receiver may ignore need no new version. A message that it must not
+//! ignore does.
+
+use holdfast_core::error::{Error, ErrorKind, Result};
+
+/// Newest version that this program speaks.
+pub const PROTOCOL_NEWEST: u32 = 1;
+/// Oldest version that this program speaks.
+pub const PROTOCOL_OLDEST: u32 = 1;
+
+/// Which side of a connection the other one is, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// We are the server.
+    Client,
+    /// We are the client.
+    Server,
+}
+
+/// The newest version that both sides speak.
+///
+/// # Errors
+/// `Version` when there is none: the message says which side to upgrade.
+pub fn negotiate(peer: Peer, theirs_oldest: u32, theirs_newest: u32) -> Result<u32> {
+    let (them, us) = match peer {
+        Peer::Client => ("client", "server"),
+        Peer::Server => ("server", "client"),
+    };
+    let version = |message| Err(Error::new(ErrorKind::Version, message));
+    let ranges = format!(
+        "the {them} speaks protocol {theirs_oldest} to {theirs_newest}, this {us} {PROTOCOL_OLDEST} to {PROTOCOL_NEWEST}"
+    );
+    if theirs_newest == 0 || theirs_oldest > theirs_newest {
+        version(format!("{ranges}: that is no range of versions; is it a holdfast {them}?"))
+    } else if theirs_newest < PROTOCOL_OLDEST {
+        version(format!("{ranges}: upgrade the {them}"))
+    } else if theirs_oldest > PROTOCOL_NEWEST {
+        version(format!("{ranges}: upgrade the {us}"))
+    } else {
+        Ok(theirs_newest.min(PROTOCOL_NEWEST))
+    }
+}
+
+#[cfg(test)]
+mod tests;
