@@ -6,6 +6,7 @@
 //!
 //! This crate never knows about gRPC, FUSE, RocksDB or files on disk.
 
+pub mod acl;
 pub mod attr;
 pub mod error;
 pub mod hash;
