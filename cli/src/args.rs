@@ -1,0 +1,81 @@
+//! The command line, as types. Parsing only checks form; the commands do the work.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use holdfast_client::ServerAddress;
+
+use crate::command::completions::CompletionsArgs;
+use crate::command::tls::TlsArgs;
+use crate::command::volume::VolumeArgs;
+
+/// Shared persistent file systems for containers on different hosts
+///
+/// A server (holdfastd) keeps volumes; this command manages them, mounts them and puts them into
+/// containers. Sizes are written as 10GiB, 512M or 4096.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, propagate_version = true, max_term_width = 100, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// What every command understands.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "Start here: `holdfast demo` shows everything at work on this machine.\n\
+    Exit status: 0 done, 1 not done, 2 the command line is wrong. HOLDFAST_LOG=debug logs to standard error.";
+
+/// What every command understands.
+#[derive(Clone, Debug, Args)]
+pub struct GlobalArgs {
+    /// Address of the server
+    #[arg(long, global = true, env = "HOLDFAST_SERVER", value_name = "HOST:PORT", default_value = DEFAULT_SERVER,
+        help_heading = HEADING)]
+    pub server: ServerAddress,
+    /// File with the token that the server asks for
+    #[arg(long, global = true, env = "HOLDFAST_TOKEN_FILE", value_name = "FILE", help_heading = HEADING)]
+    pub token_file: Option<PathBuf>,
+    /// Certificate of the authority that signed the server's; turns TLS on
+    #[arg(long, global = true, env = "HOLDFAST_TLS_CA", value_name = "FILE", help_heading = HEADING)]
+    pub tls_ca: Option<PathBuf>,
+    /// Certificate of this client
+    #[arg(long, global = true, env = "HOLDFAST_TLS_CERT", value_name = "FILE", help_heading = HEADING)]
+    pub tls_cert: Option<PathBuf>,
+    /// Key of this client's certificate
+    #[arg(long, global = true, env = "HOLDFAST_TLS_KEY", value_name = "FILE", help_heading = HEADING)]
+    pub tls_key: Option<PathBuf>,
+    /// Print results and errors as JSON
+    #[arg(long, global = true, help_heading = HEADING)]
+    pub json: bool,
+}
+
+const HEADING: &str = "Global options";
+
+/// Where the server is unless told otherwise.
+pub const DEFAULT_SERVER: &str = "127.0.0.1:7440";
+
+#[cfg(test)]
+impl Default for GlobalArgs {
+    fn default() -> Self {
+        #[expect(clippy::unwrap_used, reason = "a constant")]
+        let server = DEFAULT_SERVER.parse().unwrap();
+        Self { server, token_file: None, tls_ca: None, tls_cert: None, tls_key: None, json: false }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make, list, show, remove and expand volumes
+    Volume(VolumeArgs),
+    /// Show the server, its volumes, and this host's mounts
+    Status,
+    /// Make certificates for servers and clients
+    Tls(TlsArgs),
+    /// Show versions of this program and of the server
+    Version,
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}

@@ -1,0 +1,61 @@
+//! From the global options to a connected client, for commands that ask and end.
+
+use std::time::Duration;
+
+use holdfast_client::{Client, Endpoint, TlsFiles, Token};
+use holdfast_core::error::Error;
+
+use crate::args::GlobalArgs;
+use crate::failure::{During, Failure, Result};
+
+/// How long a command that asks something may take in all.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The server that the global options name, and how to reach it. Files are read here.
+///
+/// # Errors
+/// Options that do not go together, a token file that cannot be read.
+pub fn endpoint(global: &GlobalArgs) -> Result<Endpoint> {
+    let tls = match (&global.tls_ca, &global.tls_cert, &global.tls_key) {
+        (None, None, None) => None,
+        (Some(ca), cert, key) => Some(TlsFiles { ca: ca.clone(), cert: cert.clone(), key: key.clone() }),
+        (None, _, _) => {
+            return Err(Failure::usage(
+                "a client certificate was given without the authority that signed the server's",
+            )
+            .hint("add --tls-ca FILE, or set HOLDFAST_TLS_CA"));
+        }
+    };
+    let token = global.token_file.as_deref().map(Token::read).transpose();
+    let token = token.map_err(|error| Failure::of("read the token", &error))?;
+    Ok(Endpoint { tls, token, ..Endpoint::plain(global.server.clone()) })
+}
+
+/// Connects, does `work`, and tells a failure as one of `doing`.
+///
+/// # Errors
+/// What connecting or the work fails with, or that it took too long.
+pub fn with<T>(
+    global: &GlobalArgs,
+    doing: &str,
+    work: impl AsyncFnOnce(&Client) -> std::result::Result<T, Error>,
+) -> Result<T> {
+    let endpoint = endpoint(global)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.during(|| "start the asynchronous runtime".into())?;
+    runtime.block_on(async {
+        let work = async {
+            let client = Client::connect(&endpoint).await?;
+            work(&client).await
+        };
+        match tokio::time::timeout(DEADLINE, work).await {
+            Ok(result) => result.map_err(|error| Failure::of(&format!("cannot {doing}"), &error)),
+            Err(_) => Err(Failure::new(format!(
+                "cannot {doing}: the server at {} gave no answer within {} s",
+                endpoint.address,
+                DEADLINE.as_secs()
+            ))
+            .hint("look at the server's log; the command can be repeated")),
+        }
+    })
+}

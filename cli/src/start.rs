@@ -1,0 +1,96 @@
+//! From the command line to the exit status.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command};
+use crate::failure::{Failure, Result};
+use crate::output::{Format, Output};
+use crate::{command, mount_helper};
+
+/// Runs the program with these arguments, the first of which is its own name.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    log_to_stderr();
+    let program = arguments.first().map(Path::new).unwrap_or(Path::new("holdfast"));
+    if mount_helper::is_called(program) {
+        return run_as_mount_helper(arguments.into_iter().skip(1));
+    }
+    let format = if asks_for_json(&arguments) { Format::Json } else { Format::Text };
+    let mut output = Output::standard(format);
+    let result = match Cli::try_parse_from(arguments) {
+        Ok(cli) => dispatch(cli, &mut output),
+        Err(error) => explain(&error, format, &mut output),
+    };
+    finish(result, &mut output)
+}
+
+fn dispatch(cli: Cli, output: &mut Output) -> Result<()> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Volume(args) => command::volume::run(args, &global, output),
+        Command::Status => command::status::run(&global, output),
+        Command::Tls(args) => command::tls::run(args, output),
+        Command::Version => command::version::run(&global, output),
+        Command::Completions(args) => command::completions::run(&args, output),
+    }
+}
+
+fn run_as_mount_helper(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let mut output = Output::standard(Format::Text);
+    let result = mount_helper::parse(arguments).map(|_call| ());
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            let status = if failure.is_usage() { mount_helper::EXIT_USAGE } else { mount_helper::EXIT_FAILURE };
+            ExitCode::from(status)
+        }
+    }
+}
+
+fn finish(result: Result<()>, output: &mut Output) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+/// Looked up before parsing, since a mistake in the command line is also told as JSON. What
+/// follows `--` belongs to a program that we run.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    arguments.iter().skip(1).take_while(|argument| *argument != "--").any(|argument| argument == "--json")
+}
+
+/// Help and version are results; the rest is a mistake in the command line.
+fn explain(error: &clap::Error, format: Format, output: &mut Output) -> Result<()> {
+    let styled = error.render();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => output.write_out(styled.to_string().as_bytes()),
+        _ => {
+            let text = styled.to_string();
+            let text = text.trim_end().strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
+            let (message, hint) = match (format, text.split_once("\n\n")) {
+                (Format::Json, Some((message, _))) => (message.to_owned(), "see `holdfast --help`"),
+                _ if text.contains("--help") => return Err(Failure::usage(text)),
+                _ => (text, "see `holdfast --help`"),
+            };
+            Err(Failure::usage(message).hint(hint))
+        }
+    }
+}
+
+/// Warnings and worse, or what `HOLDFAST_LOG` asks for.
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    // A second call in one process (tests) keeps the first subscriber.
+    let _kept = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
