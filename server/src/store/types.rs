@@ -1,0 +1,147 @@
+//! What goes into and comes out of a [`Store`](super::Store).
+
+use std::fmt;
+
+use bytes::Bytes;
+use holdfast_core::attr::{Attr, FileKind, Mode};
+use holdfast_core::hash::FrameHash;
+use holdfast_core::id::{DataVersion, DirCookie, InodeId, Seq, SessionId};
+use holdfast_core::name::FileName;
+use holdfast_core::time::Timestamp;
+use holdfast_core::volume::Quota;
+
+/// Owner and permissions of a new volume's root directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootOwner {
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permissions.
+    pub mode: Mode,
+}
+
+/// What an operation is applied under: everything that is not in the volume itself.
+pub struct ApplyContext<'a> {
+    /// The server's clock; an operation that carries its own time uses that.
+    pub now: Timestamp,
+    /// The volume's limits.
+    pub quota: Quota,
+    /// Whether any session has the inode open once this operation is done: a [`Close`] counts as
+    /// closed already, an [`Open`] as open. Asked under the store's writer lock, so it must not
+    /// call the store.
+    ///
+    /// [`Close`]: holdfast_core::op::Op::Close
+    /// [`Open`]: holdfast_core::op::Op::Open
+    pub is_open: &'a dyn Fn(InodeId) -> bool,
+    /// The data that a staged write names.
+    pub staged: Option<StagedData>,
+}
+
+impl fmt::Debug for ApplyContext<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ApplyContext").field("now", &self.now).field("quota", &self.quota).finish_non_exhaustive()
+    }
+}
+
+/// Who a session is, for people; kept in the volume so that a new owner knows whom to expect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Its id.
+    pub id: SessionId,
+    /// The client's host name.
+    pub host: String,
+    /// The client's process id.
+    pub pid: u32,
+    /// The client's program and version.
+    pub program: String,
+    /// Whether its changes are refused.
+    pub read_only: bool,
+    /// When it began.
+    pub started: Timestamp,
+}
+
+/// How far a session has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionState {
+    /// Who it is.
+    pub info: SessionInfo,
+    /// Its last applied operation.
+    pub applied: Seq,
+    /// Its last operation that is on disk.
+    pub durable: Seq,
+    /// Every outcome up to here has reached the client.
+    pub received: Seq,
+}
+
+/// One entry of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirEntry {
+    /// Its name.
+    pub name: FileName,
+    /// What it leads to.
+    pub ino: InodeId,
+    /// The type of that.
+    pub kind: FileKind,
+    /// Its place in the listing: the next page begins after it.
+    pub cookie: DirCookie,
+    /// The inode, when asked for.
+    pub attr: Option<Attr>,
+}
+
+/// A part of a listing; `.` and `..` are not in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirPage {
+    /// Entries in order of cookie.
+    pub entries: Vec<DirEntry>,
+    /// Whether the directory has none after these.
+    pub end: bool,
+    /// The directory's parent; the root's is itself.
+    pub parent: InodeId,
+}
+
+/// Bytes of a file, verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Offset in the file.
+    pub offset: u64,
+    /// The bytes.
+    pub data: Bytes,
+    /// BLAKE3 of `data`.
+    pub hash: FrameHash,
+}
+
+/// Outcome of a read. What no piece covers, within `len`, reads as zeros.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadResult {
+    /// In order of offset, without overlap.
+    pub pieces: Vec<Piece>,
+    /// Bytes read; fewer than asked only at the end of the file.
+    pub len: u32,
+    /// Size of the file.
+    pub size: u64,
+    /// Version of its content that these bytes are of.
+    pub data_version: DataVersion,
+}
+
+/// What a commit made durable.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Sessions whose durable position rose, with the new one.
+    pub durable: Vec<(SessionId, Seq)>,
+}
+
+/// What is applied and not yet durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Bytes of memory that it takes, about: what the next commit will write, and what a commit is
+    /// writing now.
+    pub bytes: u64,
+    /// Of these, what the next commit will write.
+    pub uncommitted_bytes: u64,
+    /// [`ApplyContext::now`] of the oldest operation that no commit has taken up; `None`: there is
+    /// nothing to commit.
+    pub oldest: Option<Timestamp>,
+}
+
+pub use crate::segment::StagedData;
