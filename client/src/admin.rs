@@ -1,43 +1,72 @@
-//! Volumes and the server: the calls of people and orchestrators. Each has a deadline.
+//! Volumes and the server: the calls of people and orchestrators. Each has a deadline, and each
+//! answer is checked.
+
+use std::time::Duration;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::volume::{Quota, VolumeInfo, VolumeSpec};
+use holdfast_proto::error::from_status;
+use holdfast_proto::v1::{self, volumes_client::VolumesClient};
+use holdfast_proto::version::{Peer, negotiate};
 use holdfast_proto::volume::{ServerInfo, VolumeRef};
+use tonic::Request;
+use tonic::transport::Channel;
 
+use crate::channel::{Connector, limited};
 use crate::endpoint::Endpoint;
+
+/// How long one call may take. Deleting and creating only change the server's records.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Volumes of one page of a list.
+const PAGE_SIZE: u32 = 500;
+/// Most volumes that a list may bring before the server is taken for broken.
+const VOLUMES_MAX: usize = 1_000_000;
 
 /// A connection to a server, for volumes and the server itself. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Client {}
-
-fn pending<T>() -> Result<T> {
-    Err(Error::new(ErrorKind::Internal, "this call is being written"))
+pub struct Client {
+    volumes: VolumesClient<Channel>,
+    connector: Connector,
 }
 
 impl Client {
-    /// Connects to a server.
+    /// Connects to a server and makes sure that it can be understood.
     ///
     /// # Errors
     /// `Invalid` when a file of the endpoint is wrong, `Unavailable` when nobody answers there,
     /// `Version` when it speaks another protocol, `Unauthenticated` when it does not accept us.
-    pub async fn connect(_endpoint: &Endpoint) -> Result<Self> {
-        pending()
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self> {
+        let connector = Connector::new(endpoint)?;
+        let client = Self::over(connector.connect().await?, connector);
+        let server = client.server().await?;
+        negotiate(Peer::Server, server.protocol_oldest, server.protocol)?;
+        Ok(client)
+    }
+
+    /// Over a connection that there is.
+    pub(crate) fn over(channel: Channel, connector: Connector) -> Self {
+        Self { volumes: limited!(VolumesClient::new(channel)), connector }
     }
 
     /// Makes a volume; `true`: it was not there. The same name and spec again is no error.
     ///
     /// # Errors
     /// `Invalid`; `AlreadyExists` with another spec.
-    pub async fn create_volume(&self, _spec: &VolumeSpec) -> Result<(VolumeInfo, bool)> {
-        pending()
+    pub async fn create_volume(&self, spec: &VolumeSpec) -> Result<(VolumeInfo, bool)> {
+        spec.check()?;
+        let request = v1::CreateVolumeRequest { spec: Some(spec.into()) };
+        let answer = self.volumes.clone().create_volume(self.call(request)).await.map_err(from_status)?.into_inner();
+        Ok((volume(answer.volume)?, answer.created))
     }
 
     /// A volume.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn get_volume(&self, _volume: &VolumeRef) -> Result<VolumeInfo> {
-        pending()
+    pub async fn get_volume(&self, volume_ref: &VolumeRef) -> Result<VolumeInfo> {
+        let request = v1::GetVolumeRequest { volume: Some(volume_ref.into()) };
+        let answer = self.volumes.clone().get_volume(self.call(request)).await.map_err(from_status)?;
+        volume(answer.into_inner().volume)
     }
 
     /// All volumes, in order of names.
@@ -45,23 +74,44 @@ impl Client {
     /// # Errors
     /// Those of every call.
     pub async fn list_volumes(&self) -> Result<Vec<VolumeInfo>> {
-        pending()
+        let mut found = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = v1::ListVolumesRequest { page_size: PAGE_SIZE, page_token: page_token.clone() };
+            let answer = self.volumes.clone().list_volumes(self.call(request)).await.map_err(from_status)?.into_inner();
+            let empty = answer.volumes.is_empty();
+            for wire in answer.volumes {
+                found.push(volume(Some(wire))?);
+            }
+            if answer.next_page_token.is_empty() {
+                return Ok(found);
+            }
+            if empty || answer.next_page_token == page_token || found.len() > VOLUMES_MAX {
+                return Err(distrust("list of volumes", "it does not end"));
+            }
+            page_token = answer.next_page_token;
+        }
     }
 
     /// Deletes a volume and all it holds; `force`: also while it is mounted.
     ///
     /// # Errors
     /// `NotFound` by name; `InUse` while sessions are open on it.
-    pub async fn delete_volume(&self, _volume: &VolumeRef, _force: bool) -> Result<()> {
-        pending()
+    pub async fn delete_volume(&self, volume_ref: &VolumeRef, force: bool) -> Result<()> {
+        let request = v1::DeleteVolumeRequest { volume: Some(volume_ref.into()), force };
+        self.volumes.clone().delete_volume(self.call(request)).await.map_err(from_status)?;
+        Ok(())
     }
 
     /// Raises limits; `None` in a field leaves it.
     ///
     /// # Errors
     /// `NotFound`; `InUse` when a limit would be lowered.
-    pub async fn expand_volume(&self, _volume: &VolumeRef, _quota: Quota) -> Result<VolumeInfo> {
-        pending()
+    pub async fn expand_volume(&self, volume_ref: &VolumeRef, quota: Quota) -> Result<VolumeInfo> {
+        quota.check()?;
+        let request = v1::ExpandVolumeRequest { volume: Some(volume_ref.into()), quota: Some(quota.into()) };
+        let answer = self.volumes.clone().expand_volume(self.call(request)).await.map_err(from_status)?;
+        volume(answer.into_inner().volume)
     }
 
     /// The server, as it tells of itself.
@@ -69,6 +119,23 @@ impl Client {
     /// # Errors
     /// Those of every call.
     pub async fn server(&self) -> Result<ServerInfo> {
-        pending()
+        let answer = self.volumes.clone().get_server(self.call(v1::GetServerRequest {})).await.map_err(from_status)?;
+        ServerInfo::try_from(answer.into_inner()).map_err(|error| distrust("description of itself", error.message()))
     }
+
+    fn call<T>(&self, message: T) -> Request<T> {
+        let mut request = self.connector.request(message);
+        request.set_timeout(CALL_TIMEOUT);
+        request
+    }
+}
+
+fn volume(wire: Option<v1::Volume>) -> Result<VolumeInfo> {
+    let wire = wire.ok_or_else(|| distrust("description of a volume", "it is absent"))?;
+    VolumeInfo::try_from(wire).map_err(|error| distrust("description of a volume", error.message()))
+}
+
+/// The server sent what cannot be: its defect, or somebody else's server.
+pub(crate) fn distrust(what: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Internal, format!("the server's {what} makes no sense: {why}"))
 }

@@ -1,1 +1,165 @@
-//! Connections: how they are configured.
+//! Connections to a server: how they are configured, and what a failed one tells a person.
+//!
+//! Nothing is left to a library's defaults that could hurt: windows, message sizes, keepalive and
+//! timeouts are set here, once.
+
+use std::time::Duration;
+
+use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::limits::MESSAGE_BYTES_MAX;
+use holdfast_proto::metadata::{AUTHORIZATION_KEY, bearer_value};
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Channel, Endpoint as Transport};
+
+use crate::endpoint::Endpoint;
+
+/// A peer is pinged after this long without a sign of life.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// It has this long to answer.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// Largest frame that the other side may send us: one message of file data in one or two.
+const FRAME_BYTES_MAX: u32 = 1 << 20;
+/// Largest set of headers that we take.
+const HEADER_BYTES_MAX: u32 = 16 << 10;
+
+/// What a connection is for: decides how much may be on its way to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Operations, names, volumes.
+    Control,
+    /// Bytes of files.
+    Data,
+}
+
+impl Purpose {
+    /// Window of one stream and of the connection, in bytes.
+    const fn windows(self) -> (u32, u32) {
+        match self {
+            Self::Control => (2 << 20, 4 << 20),
+            Self::Data => (16 << 20, 64 << 20),
+        }
+    }
+}
+
+/// How to make connections to one server, read and checked once.
+#[derive(Clone, Debug)]
+pub(crate) struct Connector {
+    endpoint: Endpoint,
+    control: Transport,
+    data: Transport,
+    token: Option<MetadataValue<Ascii>>,
+}
+
+impl Connector {
+    /// Checks an endpoint and reads its files.
+    pub(crate) fn new(endpoint: &Endpoint) -> Result<Self> {
+        if endpoint.token.is_some() && endpoint.tls.is_none() && !endpoint.address.is_loopback() {
+            return Err(Error::new(
+                ErrorKind::Invalid,
+                format!("refusing to send a token to {} without encryption; give the TLS files too", endpoint.address),
+            ));
+        }
+        let token = endpoint.token.as_ref().map(|token| bearer_value(token.secret())).transpose()?;
+        Ok(Self {
+            control: transport(endpoint, Purpose::Control)?,
+            data: transport(endpoint, Purpose::Data)?,
+            endpoint: endpoint.clone(),
+            token,
+        })
+    }
+
+    /// A connection, made now.
+    pub(crate) async fn connect(&self) -> Result<Channel> {
+        let attempt = tokio::time::timeout(self.endpoint.connect_timeout, self.control.connect());
+        match attempt.await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(error)) => Err(self.refused(error)),
+            Err(_) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!(
+                    "{} did not answer within {:?}; is the address right and the server running?",
+                    self.endpoint.address, self.endpoint.connect_timeout
+                ),
+            )),
+        }
+    }
+
+    /// A connection that is made when it is first used.
+    pub(crate) fn connect_later(&self, purpose: Purpose) -> Channel {
+        match purpose {
+            Purpose::Control => self.control.connect_lazy(),
+            Purpose::Data => self.data.connect_lazy(),
+        }
+    }
+
+    /// A call with the token on it.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert(AUTHORIZATION_KEY, token.clone());
+        }
+        request
+    }
+
+    fn refused(&self, error: tonic::transport::Error) -> Error {
+        let address = &self.endpoint.address;
+        let cause = deepest_cause(&error);
+        let tls = if self.endpoint.tls.is_some() {
+            "is holdfastd running there with TLS, and do the TLS files belong to it?"
+        } else {
+            "is holdfastd running there, and does it speak without TLS?"
+        };
+        Error::new(ErrorKind::Unavailable, format!("cannot connect to {address}: {cause}; {tls}")).because(error)
+    }
+}
+
+fn transport(endpoint: &Endpoint, purpose: Purpose) -> Result<Transport> {
+    let address = &endpoint.address;
+    let scheme = if endpoint.tls.is_some() { "https" } else { "http" };
+    let (stream_window, connection_window) = purpose.windows();
+    let invalid = |error: tonic::transport::Error| {
+        let message = format!("{address} cannot be connected to as configured: {}", deepest_cause(&error));
+        Error::new(ErrorKind::Invalid, message).because(error)
+    };
+    let transport = Transport::from_shared(format!("{scheme}://{address}"))
+        .map_err(|error| Error::new(ErrorKind::Invalid, format!("server address {address}: {error}")))?
+        .connect_timeout(endpoint.connect_timeout)
+        .tcp_nodelay(true)
+        .tcp_keepalive(Some(KEEPALIVE_INTERVAL))
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(stream_window)
+        .initial_connection_window_size(connection_window)
+        .max_frame_size(FRAME_BYTES_MAX)
+        .http2_max_header_list_size(HEADER_BYTES_MAX);
+    match &endpoint.tls {
+        Some(files) => transport.tls_config(files.load(address)?).map_err(invalid),
+        None => Ok(transport),
+    }
+}
+
+fn deepest_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// Sets the limits of messages on a generated client.
+macro_rules! limited {
+    ($client:expr) => {
+        $client
+            .max_decoding_message_size($crate::channel::MESSAGE_MAX)
+            .max_encoding_message_size($crate::channel::MESSAGE_MAX)
+    };
+}
+pub(crate) use limited;
+
+/// Longest message either way.
+pub(crate) const MESSAGE_MAX: usize = MESSAGE_BYTES_MAX;
+
+#[cfg(test)]
+mod tests;

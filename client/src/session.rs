@@ -1,149 +1,283 @@
 //! A session on one volume: numbered operations, reads, locks, and what happens when the
 //! connection breaks.
+//!
+//! Guarantees: operations are carried out in the order in which they were submitted, each exactly
+//! once, across breaks of the connection and restarts of the server. What was answered is kept
+//! until the server has it on disk. What is lost with a session is told: to those who wait, by
+//! [`SessionEvents::session_lost`], and once by [`Session::take_loss`] or [`Session::sync_file`].
+//!
+//! Never: a lock held while something waits, a wait without a way out, an answer that was not
+//! checked.
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_core::attr::Attr;
-use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::{DirCookie, InodeId};
+use holdfast_core::limits::{INLINE_BYTES_MAX, IO_BYTES_MAX};
 use holdfast_core::lock::LockAsk;
 use holdfast_core::name::{FileName, XattrName};
-use holdfast_core::op::{Caller, Op, OpReply, WriteAt};
+use holdfast_core::op::{Caller, Op, OpReply, WriteAt, WriteData};
 use holdfast_proto::data::ReadData;
 use holdfast_proto::lock::LockConflict;
 use holdfast_proto::namespace::{DirPage, FsStat};
 use holdfast_proto::volume::VolumeRef;
+use tokio::sync::oneshot;
 
+use crate::admin::Client;
+use crate::channel::{Connector, Purpose};
 use crate::endpoint::Endpoint;
 
+mod backoff;
+mod invalidate;
+mod link;
+mod lock;
+mod locks;
+mod log;
 mod options;
+mod outcome;
+mod read;
+mod shared;
+mod stage;
+mod state;
+mod syncs;
 
+pub use invalidate::InvalidateDone;
+pub use lock::LockTicket;
 pub use options::{Patience, SessionEvents, SessionInfo, SessionOptions, SessionStats};
 
-fn pending<T>() -> Result<T> {
-    Err(Error::new(ErrorKind::Internal, "this call is being written"))
+use outcome::Outcome;
+use shared::{Channels, Shared, new_session_id};
+use state::{StageJob, State};
+
+/// How long leaving may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long leaving may take when nobody waits for it.
+const DROP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A session. Cheap to clone; all clones are one session. When the last one is dropped without
+/// [`close`](Self::close), it is left in the background.
+#[derive(Clone, Debug)]
+pub struct Session {
+    handle: Arc<SessionHandle>,
 }
 
-/// Says that an invalidation was carried out.
 #[derive(Debug)]
-pub struct InvalidateDone {}
-
-impl InvalidateDone {
-    /// The kernel's copy is gone. From any thread.
-    pub fn confirm(self) {}
+struct SessionHandle {
+    shared: Arc<Shared>,
 }
 
-/// A lock that was asked for and may still be waited for.
-#[derive(Clone, Debug)]
-pub struct LockTicket {}
-
-impl LockTicket {
-    /// Stop waiting: the lock's future ends with `Interrupted`, or with the lock if it came first.
-    pub fn cancel(&self) {}
+impl Drop for SessionHandle {
+    fn drop(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        shared.update(State::leave);
+        if !shared.look(State::is_over) {
+            // Ends by itself after a few seconds.
+            let leaver = Arc::clone(&shared);
+            shared.runtime.spawn(async move { leave(&leaver, DROP_TIMEOUT).await });
+        }
+    }
 }
 
-/// A session. Cheap to clone; all clones are one session.
-#[derive(Clone, Debug)]
-pub struct Session {}
+/// Waits until the server has let the session go; true: it has, and all is durable.
+async fn leave(shared: &Shared, timeout: Duration) -> bool {
+    let mut link = shared.link.subscribe();
+    let left = tokio::time::timeout(timeout, link.wait_for(|view| view.over)).await.is_ok();
+    if !left {
+        shared.stop.send_replace(true);
+    }
+    left
+}
+
+/// Nobody is left who could answer.
+fn lost() -> Error {
+    Error::new(ErrorKind::Posix(PosixError::Io), "the session ended before the answer came")
+}
 
 impl Session {
-    /// Opens a session on a volume.
+    /// Opens a session on a volume. Must be called within a tokio runtime, which the session's own
+    /// task then runs on; its other methods may be called from any thread.
     ///
     /// # Errors
     /// `NotFound`: no such volume. `Unavailable`, `Unauthenticated`, `Version`, `Invalid` as in
     /// [`Client::connect`](crate::Client::connect).
     pub async fn open(
-        _endpoint: &Endpoint,
-        _volume: &VolumeRef,
-        _options: SessionOptions,
-        _events: Arc<dyn SessionEvents>,
+        endpoint: &Endpoint,
+        volume: &VolumeRef,
+        options: SessionOptions,
+        events: Arc<dyn SessionEvents>,
     ) -> Result<Self> {
-        pending()
+        let connector = Connector::new(endpoint)?;
+        let volume = match volume {
+            VolumeRef::Id(id) => *id,
+            VolumeRef::Name(_) => {
+                let channel = connector.connect().await?;
+                Client::over(channel, connector.clone()).get_volume(volume).await?.id
+            }
+        };
+        let now = options.clock.now();
+        let state = State::new(volume, new_session_id()?, options.read_only, options.pending_bytes_max, now);
+        // Replaced as soon as there is a connection.
+        let channels = Channels::new(connector.connect_later(Purpose::Control), Vec::new());
+        let shared = Arc::new(Shared::new(connector, options, events, state, channels));
+        let stream = link::establish(&shared).await?;
+        // Supervised by `stop`: the handle's drop and `close` end it.
+        tokio::spawn(link::run(Arc::clone(&shared), stream));
+        Ok(Self { handle: Arc::new(SessionHandle { shared }) })
     }
 
-    /// What the session was opened as.
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// What the session was opened as; its epoch as of the last welcome.
     #[must_use]
     pub fn info(&self) -> SessionInfo {
-        unreachable!("a session cannot be opened yet")
+        self.shared().info()
     }
 
     /// Figures, now.
     #[must_use]
     pub fn stats(&self) -> SessionStats {
-        SessionStats::default()
+        self.shared().stats()
     }
 
     /// Submits an operation. It has its place in the session's order when this returns; the
     /// future only waits for the outcome, and dropping it does not take the operation back.
     ///
+    /// While more than `pending_bytes_max` is not yet durable, or more than `UNANSWERED_OPS_MAX`
+    /// are not answered, the operation waits its turn here, and so the future. What waits is
+    /// bounded by how many calls the user has under way.
+    ///
     /// # Errors
-    /// `Posix` is the file system's own answer.
-    pub fn submit(&self, _caller: Caller, _op: Op) -> impl Future<Output = Result<OpReply>> + Send + 'static {
-        async { pending() }
+    /// `Posix` is the file system's own answer; `Posix(Io)`: the session was lost before it came;
+    /// `Timeout`: a soft mount's patience ended.
+    pub fn submit(&self, caller: Caller, op: Op) -> impl Future<Output = Result<OpReply>> + Send + use<> {
+        let shared = self.shared();
+        if let Op::Write { data: WriteData::Staged { .. }, .. } = op {
+            return Outcome::refused(Error::new(
+                ErrorKind::Invalid,
+                "staged data is numbered by the session; use `write`",
+            ));
+        }
+        let (waiter, outcome) = oneshot::channel();
+        let bytes = log::payload_bytes(&op);
+        self.submitted(bytes, outcome, shared.update(|state| state.submit(caller, op, waiter)))
     }
 
-    /// Writes 1 byte to `IO_BYTES_MAX`, in its order like [`submit`](Self::submit).
+    /// Writes 1 byte to `IO_BYTES_MAX`, in its order like [`submit`](Self::submit). Up to
+    /// `INLINE_BYTES_MAX` travel inside the operation, more beside it, at the same time.
     ///
     /// # Errors
     /// As [`submit`](Self::submit); `Invalid` for another length.
     pub fn write(
         &self,
-        _caller: Caller,
-        _ino: InodeId,
-        _at: WriteAt,
-        _data: Bytes,
-        _kill_privileges: bool,
-    ) -> impl Future<Output = Result<OpReply>> + Send + 'static {
-        async { pending() }
+        caller: Caller,
+        ino: InodeId,
+        at: WriteAt,
+        data: Bytes,
+        kill_privileges: bool,
+    ) -> impl Future<Output = Result<OpReply>> + Send + use<> {
+        let shared = self.shared();
+        let len = match u32::try_from(data.len()) {
+            Ok(len) if (1..=IO_BYTES_MAX).contains(&data.len()) => len,
+            _ => {
+                let message = format!("a write of {} bytes; 1 to {IO_BYTES_MAX} are allowed", data.len());
+                return Outcome::refused(Error::new(ErrorKind::Invalid, message));
+            }
+        };
+        let (waiter, outcome) = oneshot::channel();
+        let numbered = shared.update(|state| {
+            if data.len() <= INLINE_BYTES_MAX {
+                state.submit(caller, Op::Write { ino, at, data: WriteData::Inline(data), kill_privileges }, waiter)
+            } else {
+                state.submit_staged(caller, (ino, at, kill_privileges), (data, len), waiter)
+            }
+        });
+        self.submitted(len.into(), outcome, numbered)
+    }
+
+    fn submitted(
+        &self,
+        bytes: u64,
+        outcome: oneshot::Receiver<Result<OpReply>>,
+        numbered: Result<Vec<StageJob>>,
+    ) -> Outcome {
+        let shared = self.shared();
+        match numbered {
+            Ok(jobs) => {
+                shared.counters.ops.fetch_add(1, Ordering::Relaxed);
+                shared.counters.bytes_written.fetch_add(bytes, Ordering::Relaxed);
+                shared.stage(jobs);
+                Outcome::awaited(outcome)
+            }
+            Err(error) => Outcome::refused(error),
+        }
     }
 
     /// Waits until everything submitted before the call, and everything that others had applied,
-    /// is on the server's disk.
+    /// is on the server's disk. What is covered is fixed when this is called.
     ///
     /// # Errors
-    /// `Posix(Io)` when the session is lost meanwhile.
-    pub async fn sync(&self) -> Result<()> {
-        pending()
+    /// `Posix(Io)` when the session is lost meanwhile; `Timeout` on a soft mount.
+    pub fn sync(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        let (waiter, done) = oneshot::channel();
+        let asked = self.shared().update(|state| state.sync(waiter));
+        async move {
+            asked?;
+            done.await.unwrap_or_else(|_| Err(lost()))
+        }
     }
 
     /// The same for fsync(2) of one file: also reports, once, that changes of it were lost.
     ///
     /// # Errors
     /// `Posix(Io)`.
-    pub async fn sync_file(&self, _ino: InodeId) -> Result<()> {
-        pending()
+    pub fn sync_file(&self, ino: InodeId) -> impl Future<Output = Result<()>> + Send + use<> {
+        let done = self.sync();
+        let shared = Arc::clone(self.shared());
+        async move {
+            let result = done.await;
+            // Also when the sync failed: this is the one report.
+            if shared.update(|state| state.take_loss(ino)) {
+                return Err(Error::new(ErrorKind::Posix(PosixError::Io), format!("changes of inode {ino} were lost")));
+            }
+            result
+        }
     }
 
     /// Whether changes of this inode were lost; the next call says `false` (for close and flush).
     #[must_use]
-    pub fn take_loss(&self, _ino: InodeId) -> bool {
-        false
+    pub fn take_loss(&self, ino: InodeId) -> bool {
+        self.shared().update(|state| state.take_loss(ino))
     }
 
     /// What a name in a directory leads to.
     ///
     /// # Errors
     /// `Posix(NoEntry)` and the other errors of path_resolution(7).
-    pub async fn lookup(&self, _parent: InodeId, _name: &FileName) -> Result<Attr> {
-        pending()
+    pub async fn lookup(&self, parent: InodeId, name: &FileName) -> Result<Attr> {
+        self.shared().lookup(parent, name.clone().into_bytes()).await
     }
 
     /// The directory above a directory (`..`); the root's is itself.
     ///
     /// # Errors
     /// As [`lookup`](Self::lookup).
-    pub async fn lookup_parent(&self, _ino: InodeId) -> Result<Attr> {
-        pending()
+    pub async fn lookup_parent(&self, ino: InodeId) -> Result<Attr> {
+        self.shared().lookup(ino, Bytes::from_static(b"..")).await
     }
 
     /// Attributes of an inode.
     ///
     /// # Errors
     /// `Posix(NoEntry)`: it is gone.
-    pub async fn getattr(&self, _ino: InodeId) -> Result<Attr> {
-        pending()
+    pub async fn getattr(&self, ino: InodeId) -> Result<Attr> {
+        self.shared().getattr(ino).await
     }
 
     /// Part of a directory's listing: at most `max` entries (0: the server's choice) behind
@@ -151,38 +285,32 @@ impl Session {
     ///
     /// # Errors
     /// `Posix(NotDirectory)`, `Posix(NoEntry)`.
-    pub async fn readdir(
-        &self,
-        _ino: InodeId,
-        _after: DirCookie,
-        _max: u32,
-        _with_attributes: bool,
-    ) -> Result<DirPage> {
-        pending()
+    pub async fn readdir(&self, ino: InodeId, after: DirCookie, max: u32, with_attributes: bool) -> Result<DirPage> {
+        self.shared().readdir(ino, after, max, with_attributes).await
     }
 
     /// The target of a symbolic link.
     ///
     /// # Errors
     /// `Posix(Invalid)`: it is none.
-    pub async fn readlink(&self, _ino: InodeId) -> Result<Bytes> {
-        pending()
+    pub async fn readlink(&self, ino: InodeId) -> Result<Bytes> {
+        self.shared().readlink(ino).await
     }
 
     /// The value of an xattr.
     ///
     /// # Errors
     /// `Posix(NoAttribute)`.
-    pub async fn getxattr(&self, _ino: InodeId, _name: &XattrName) -> Result<Bytes> {
-        pending()
+    pub async fn getxattr(&self, ino: InodeId, name: &XattrName) -> Result<Bytes> {
+        self.shared().getxattr(ino, name).await
     }
 
     /// The names of an inode's xattrs.
     ///
     /// # Errors
     /// `Posix(NoEntry)`.
-    pub async fn listxattr(&self, _ino: InodeId) -> Result<Vec<XattrName>> {
-        pending()
+    pub async fn listxattr(&self, ino: InodeId) -> Result<Vec<XattrName>> {
+        self.shared().listxattr(ino).await
     }
 
     /// Space of the volume.
@@ -190,46 +318,68 @@ impl Session {
     /// # Errors
     /// Those of every call.
     pub async fn statfs(&self) -> Result<FsStat> {
-        pending()
+        self.shared().statfs().await
     }
 
     /// Reads at most `IO_BYTES_MAX` bytes; every byte verified.
     ///
     /// # Errors
     /// `Damaged`: stored or sent data does not match its checksum.
-    pub async fn read(&self, _ino: InodeId, _offset: u64, _len: u32) -> Result<ReadData> {
-        pending()
+    pub async fn read(&self, ino: InodeId, offset: u64, len: u32) -> Result<ReadData> {
+        let read = self.shared().read(ino, offset, len).await?;
+        self.shared().counters.bytes_read.fetch_add(read.len.into(), Ordering::Relaxed);
+        Ok(read)
     }
 
     /// The next data (or hole) at or behind an offset, as lseek(2) with `SEEK_DATA`, `SEEK_HOLE`.
     ///
     /// # Errors
     /// `Posix(NoData)`: past the end.
-    pub async fn seek(&self, _ino: InodeId, _offset: u64, _hole: bool) -> Result<u64> {
-        pending()
+    pub async fn seek(&self, ino: InodeId, offset: u64, hole: bool) -> Result<u64> {
+        self.shared().seek(ino, offset, hole).await
     }
 
-    /// Takes, changes or releases a lock; `wait`: until it is free.
+    /// Takes, changes or releases a lock (`mode: None`); `wait`: until it is free. It has its place
+    /// in the session's order of lock requests when this returns. Dropping the future gives up the
+    /// wait, and the lock if it comes all the same.
     ///
     /// # Errors
-    /// `Posix(WouldBlock)`, `Posix(Interrupted)`, `Posix(Deadlock)`.
-    pub fn lock(&self, _ask: LockAsk, _wait: bool) -> (LockTicket, impl Future<Output = Result<()>> + Send + 'static) {
-        (LockTicket {}, async { pending() })
+    /// `Posix(WouldBlock)`, `Posix(Interrupted)`, `Posix(Deadlock)`, `Posix(NoLocks)`.
+    pub fn lock(&self, ask: LockAsk, wait: bool) -> (LockTicket, impl Future<Output = Result<()>> + Send + use<>) {
+        lock::lock(self.shared(), ask, wait)
     }
 
     /// Who would be in the way of a lock (`F_GETLK`).
     ///
     /// # Errors
     /// Those of every call.
-    pub async fn query_lock(&self, _ask: LockAsk) -> Result<Option<LockConflict>> {
-        pending()
+    pub async fn query_lock(&self, ask: LockAsk) -> Result<Option<LockConflict>> {
+        let (waiter, answer) = oneshot::channel();
+        self.shared().update(|state| state.query_lock(ask, waiter))?;
+        lock::heard(answer).await
     }
 
-    /// Leaves: everything submitted is made durable, then locks and opens go.
+    /// Leaves: everything submitted is made durable, then locks and opens go. For all clones.
     ///
     /// # Errors
-    /// `Timeout` when the server does not answer in time.
+    /// `Timeout` when the server does not answer in time; then what was not durable may be lost.
     pub async fn close(self) -> Result<()> {
-        pending()
+        let shared = self.shared();
+        let losses = shared.counters.losses.load(Ordering::Relaxed);
+        shared.look(State::check_open)?;
+        shared.update(State::leave);
+        if !leave(shared, CLOSE_TIMEOUT).await {
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                format!("the server did not confirm within {CLOSE_TIMEOUT:?} that everything is on its disk"),
+            ));
+        }
+        if shared.counters.losses.load(Ordering::Relaxed) != losses {
+            return Err(lost());
+        }
+        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! The one task of a session: it owns the control stream, reads what the server says, keeps the
+//! session alive, and makes a new stream when one breaks.
+//!
+//! A broken stream is no error of anybody's call: what was kept is said again. Only the server's
+//! word that the session is over, or the end of a soft mount's patience, loses it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::id::{Epoch, Seq};
+use holdfast_proto::attr::inode;
+use holdfast_proto::error::{from_status, posix_error};
+use holdfast_proto::invalidate::Invalidation;
+use holdfast_proto::lock::LockConflict;
+use holdfast_proto::v1::{self, client_message, server_message::Message, session_client::SessionClient};
+use holdfast_proto::version::{Peer, negotiate};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::Stream;
+use tonic::Streaming;
+
+use crate::admin::distrust;
+use crate::channel::{Purpose, limited};
+use crate::session::backoff::Backoff;
+use crate::session::invalidate::InvalidateDone;
+use crate::session::options::Patience;
+use crate::session::shared::{Channels, Shared};
+use crate::session::state::{Introduction, StageJob, Terms};
+
+/// How long the server may take to answer Hello. Waiting for other sessions after a restart comes
+/// later: they are welcomed at once.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
+/// A stream that lived this long was a success: the next attempt does not wait.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// Longest lease and heartbeat that make sense.
+const LEASE_MS_MAX: u32 = 3_600_000;
+
+/// A stream on which the server said Welcome.
+pub(crate) struct Established {
+    inbound: Streaming<v1::ServerMessage>,
+    heartbeat: Duration,
+    since: Instant,
+}
+
+/// Why a stream ended.
+enum End {
+    /// It broke.
+    Broken(Error),
+    /// The session is closed, or must stop.
+    Finished,
+}
+
+/// What we say: drawn from the state whenever the connection can take more, so that everything
+/// that came together meanwhile goes out together.
+struct Outbound {
+    shared: Arc<Shared>,
+    generation: u64,
+}
+
+impl Stream for Outbound {
+    type Item = v1::ClientMessage;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // Not `update`: drawing a message is not news for the one who draws.
+        self.shared.poll_message(self.generation, cx).map(|message: Option<client_message::Message>| {
+            message.map(|message| v1::ClientMessage { message: Some(message) })
+        })
+    }
+}
+
+/// Connects and says Hello.
+pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
+    let control = shared.connector.connect().await?;
+    let data = (0..shared.options.data_connections).map(|_| shared.connector.connect_later(Purpose::Data));
+    shared.replace_channels(Channels::new(control.clone(), data.collect()));
+    let who = Introduction { host: &shared.options.host, program: &shared.options.program };
+    let generation = shared.turn(|state| state.begin_stream(who));
+    let outbound = Outbound { shared: Arc::clone(shared), generation };
+    let hello_sent = shared.now();
+    let greet = async {
+        let mut client = limited!(SessionClient::new(control));
+        let request = shared.connector.request(outbound);
+        let mut inbound = client.control(request).await.map_err(from_status)?.into_inner();
+        let first = inbound.message().await.map_err(from_status)?;
+        Ok::<_, Error>((inbound, first))
+    };
+    let (inbound, first) = tokio::time::timeout(WELCOME_TIMEOUT, greet).await.map_err(|_| {
+        Error::new(ErrorKind::Unavailable, format!("the server did not answer Hello within {WELCOME_TIMEOUT:?}"))
+    })??;
+    let welcome = match first.and_then(|message| message.message) {
+        Some(Message::Welcome(welcome)) => welcome,
+        Some(Message::Farewell(farewell)) => {
+            return Err(Error::new(ErrorKind::Unavailable, format!("the server said farewell: {}", farewell.reason)));
+        }
+        Some(_) => return Err(distrust("answer to Hello", "it is no Welcome")),
+        None => return Err(Error::new(ErrorKind::Unavailable, "the server ended the stream in place of a welcome")),
+    };
+    let terms = read_terms(&welcome)?;
+    let jobs: Vec<StageJob> = shared.turn(|state| state.welcome(&welcome, terms, hello_sent))?;
+    shared.stage(jobs);
+    Ok(Established { inbound, heartbeat: terms.heartbeat, since: Instant::now() })
+}
+
+fn read_terms(welcome: &v1::Welcome) -> Result<Terms> {
+    negotiate(Peer::Server, welcome.protocol, welcome.protocol)?;
+    let sensible =
+        (1..=LEASE_MS_MAX).contains(&welcome.lease_ms) && (1..welcome.lease_ms).contains(&welcome.heartbeat_ms);
+    if !sensible {
+        let why = format!("a lease of {} ms with heartbeats every {} ms", welcome.lease_ms, welcome.heartbeat_ms);
+        return Err(distrust("welcome", &why));
+    }
+    Ok(Terms {
+        root: inode(welcome.root_ino).map_err(|error| distrust("welcome", error.message()))?,
+        policy: welcome.policy.unwrap_or_default().into(),
+        epoch: Epoch(welcome.epoch),
+        lease: Duration::from_millis(welcome.lease_ms.into()),
+        heartbeat: Duration::from_millis(welcome.heartbeat_ms.into()),
+    })
+}
+
+/// Runs the session until it is over.
+pub(crate) async fn run(shared: Arc<Shared>, first: Established) {
+    let mut stop = shared.stop.subscribe();
+    let work = async {
+        let mut stream = first;
+        let mut backoff = Backoff::new();
+        loop {
+            let since = stream.since;
+            let end = serve(&shared, stream).await;
+            let now = shared.now();
+            shared.turn(|state| state.disconnect(now));
+            let error = match end {
+                End::Finished => return,
+                End::Broken(error) => error,
+            };
+            tracing::info!(%error, "the connection to the server broke; making a new one");
+            let settled = since.elapsed() >= SETTLED_AFTER;
+            if settled {
+                backoff = Backoff::new();
+            }
+            stream = match again(&shared, &mut backoff, error, !settled).await {
+                Some(stream) => stream,
+                None => return,
+            };
+            shared.counters.reconnects.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        // The sender lives in `shared`, so the wait ends only by a stop.
+        _ = stop.wait_for(|&stop| stop) => {}
+    }
+    let over = shared.look(|state| state.is_over());
+    if !over {
+        shared.end(&Error::new(ErrorKind::SessionLost, "the session was closed"));
+    }
+}
+
+/// Makes a new stream, however long it takes; none: the session is over.
+async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mut wait: bool) -> Option<Established> {
+    loop {
+        match error.kind() {
+            ErrorKind::SessionLost => {
+                if let Err(error) = shared.lose(&error) {
+                    shared.end(&error);
+                    return None;
+                }
+            }
+            // Nothing to come back to.
+            ErrorKind::NotFound => {
+                shared.end(&Error::new(ErrorKind::NotFound, format!("the volume is gone: {}", error.message())));
+                return None;
+            }
+            _ => {}
+        }
+        let delay = if wait { backoff.next_delay() } else { Duration::ZERO };
+        wait = true;
+        let attempt = async {
+            tokio::time::sleep(delay).await;
+            establish(shared).await
+        };
+        error = tokio::select! {
+            result = attempt => match result {
+                Ok(stream) => return Some(stream),
+                Err(error) => error,
+            },
+            error = patience_ends(shared) => {
+                if let Err(error) = shared.lose(&error) {
+                    shared.end(&error);
+                    return None;
+                }
+                continue;
+            }
+        };
+        tracing::debug!(%error, "no connection to the server yet");
+    }
+}
+
+/// Ends when somebody has waited longer than a soft mount allows.
+async fn patience_ends(shared: &Shared) -> Error {
+    let Patience::Soft(patience) = shared.options.patience else { return std::future::pending().await };
+    loop {
+        let (waited_for, since) = shared.look(|state| (state.is_waited_for(), state.down_since));
+        let down = shared.now().0.saturating_sub(since.0);
+        if waited_for && down >= patience {
+            let message = format!("the server was away for {patience:?}, longer than this soft mount waits");
+            return Error::new(ErrorKind::Timeout, message);
+        }
+        let rest = patience.saturating_sub(down).max(patience / 8).max(Duration::from_millis(1));
+        tokio::time::sleep(rest).await;
+    }
+}
+
+/// Listens until the stream ends.
+async fn serve(shared: &Arc<Shared>, stream: Established) -> End {
+    let Established { mut inbound, heartbeat, .. } = stream;
+    let mut ticks = tokio::time::interval(heartbeat);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let result = tokio::select! {
+            biased;
+            message = inbound.message() => match message {
+                Ok(Some(v1::ServerMessage { message: Some(message) })) => heard(shared, message),
+                // A message of a kind that came after this version, and may be ignored.
+                Ok(Some(v1::ServerMessage { message: None })) => Ok(false),
+                Ok(None) => Err(Error::new(ErrorKind::Unavailable, "the server ended the stream")),
+                Err(status) => Err(from_status(status)),
+            },
+            _ = ticks.tick() => shared.update(|state| state.heartbeat(shared.now())).map(|()| false),
+            () = shared.kick.notified() => Err(Error::new(ErrorKind::Unavailable, "a new stream was asked for")),
+        };
+        match result {
+            Ok(false) => {}
+            Ok(true) => return End::Finished,
+            Err(error) => return End::Broken(error),
+        }
+    }
+}
+
+/// One message of the server's; `true`: that was the last.
+fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
+    match message {
+        Message::Applied(applied) => {
+            let effects = shared.update(|state| state.applied(applied.outcomes))?;
+            shared.carry_out(effects);
+        }
+        Message::Durable(durable) => {
+            let effects = shared.update(|state| state.durable(Seq(durable.seq), durable.sync_id))?;
+            shared.carry_out(effects);
+        }
+        Message::Heartbeat(answer) => {
+            let now = shared.now();
+            shared.update(|state| state.heartbeat_answered(answer.id, now));
+        }
+        Message::Lock(answer) => {
+            let result = match posix_error(answer.error) {
+                Some(error) => Err(error),
+                None => Ok(answer
+                    .conflict
+                    .map(LockConflict::try_from)
+                    .transpose()
+                    .map_err(|error| distrust("answer about a lock", error.message()))?),
+            };
+            shared.update(|state| state.lock_answered(answer.id, result));
+        }
+        Message::Invalidate(wire) => {
+            let what = Invalidation::try_from(&wire).map_err(|error| distrust("invalidation", error.message()))?;
+            let (session, epoch) =
+                shared.look(|state| (state.session, state.terms.map_or(Epoch(0), |terms| terms.epoch)));
+            shared.events.invalidate(what, InvalidateDone::new(Arc::downgrade(shared), session, epoch, wire.id));
+        }
+        Message::Farewell(farewell) => {
+            if shared.look(|state| state.has_said_goodbye()) {
+                let now = shared.now();
+                shared.turn(|state| state.left(now));
+                return Ok(true);
+            }
+            // Whether the session is over, or the server only restarts, the next Hello will tell.
+            return Err(Error::new(ErrorKind::Unavailable, format!("the server said farewell: {}", farewell.reason)));
+        }
+        Message::Welcome(_) => return Err(distrust("message", "a second Welcome")),
+    }
+    Ok(false)
+}

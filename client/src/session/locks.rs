@@ -1,0 +1,179 @@
+//! Locks of a session: what it holds, and what it asked for and waits to hear.
+//!
+//! What is held is a copy of the server's table, kept by its answers in their order, so that it
+//! can be claimed again after a break. What is unanswered is asked again. Pure.
+
+use std::collections::BTreeMap;
+
+use holdfast_core::error::PosixError;
+use holdfast_core::id::{InodeId, SessionId};
+use holdfast_core::lock::{Acquire, LockAsk, LockRange, LockSpace, LockTable};
+use holdfast_proto::lock::LockConflict;
+use holdfast_proto::v1;
+
+/// More locks than any server grants a session.
+const LOCKS_MAX: usize = 1 << 24;
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug)]
+enum Question {
+    /// Take, change or release.
+    Lock { ask: LockAsk, wait: bool, cancelled: bool },
+    /// Who is in the way?
+    Query(LockAsk),
+}
+
+#[derive(Debug)]
+struct Pending<W> {
+    question: Question,
+    waiter: Option<W>,
+}
+
+/// An answer for somebody: of a query, who is in the way.
+pub(crate) type LockResult = Result<Option<LockConflict>, PosixError>;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Locks<W> {
+    session: SessionId,
+    held: LockTable,
+    /// In order of asking.
+    pending: BTreeMap<u64, Pending<W>>,
+    last_id: u64,
+}
+
+/// What to do about an answer.
+#[derive(Debug)]
+pub(crate) struct LockAnswered<W> {
+    /// Who waits for it.
+    pub(crate) waiter: Option<W>,
+    /// What was asked, if it was granted: to be let go again when nobody wants it any more.
+    pub(crate) granted: Option<LockAsk>,
+}
+
+impl<W> Locks<W> {
+    pub(crate) const fn new(session: SessionId) -> Self {
+        Self { session, held: LockTable::new(LOCKS_MAX), pending: BTreeMap::new(), last_id: 0 }
+    }
+
+    /// Notes a lock request; its id and message.
+    pub(crate) fn lock(&mut self, ask: LockAsk, wait: bool, waiter: Option<W>) -> (u64, v1::client_message::Message) {
+        self.ask(Question::Lock { ask, wait, cancelled: false }, waiter)
+    }
+
+    /// Notes a query; its id and message.
+    pub(crate) fn query(&mut self, ask: LockAsk, waiter: W) -> (u64, v1::client_message::Message) {
+        self.ask(Question::Query(ask), Some(waiter))
+    }
+
+    fn ask(&mut self, question: Question, waiter: Option<W>) -> (u64, v1::client_message::Message) {
+        self.last_id += 1;
+        self.pending.insert(self.last_id, Pending { question, waiter });
+        (self.last_id, message(self.last_id, &question))
+    }
+
+    /// Stops waiting for a lock: the message that says so, unless it was answered or cancelled.
+    pub(crate) fn cancel(&mut self, id: u64) -> Option<v1::client_message::Message> {
+        match self.pending.get_mut(&id).map(|pending| &mut pending.question) {
+            Some(Question::Lock { cancelled, ask, .. }) if !*cancelled && ask.mode.is_some() => {
+                *cancelled = true;
+                Some(v1::client_message::Message::LockCancel(v1::LockCancel { id }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Who waits for this lock, to be told that it was interrupted before the server says so.
+    pub(crate) fn take_waiter(&mut self, id: u64) -> Option<W> {
+        self.pending.get_mut(&id)?.waiter.take()
+    }
+
+    /// The server answered.
+    pub(crate) fn answered(&mut self, id: u64, result: &LockResult) -> Option<LockAnswered<W>> {
+        let pending = self.pending.remove(&id)?;
+        let granted = match pending.question {
+            Question::Query(_) => None,
+            Question::Lock { ask, .. } => {
+                self.mirror(&ask, result.is_ok());
+                (result.is_ok() && ask.mode.is_some()).then_some(ask)
+            }
+        };
+        Some(LockAnswered { waiter: pending.waiter, granted })
+    }
+
+    fn mirror(&mut self, ask: &LockAsk, granted: bool) {
+        // A flock that could not be converted has let go of the old one.
+        let ask = match (granted, ask.space) {
+            (true, _) => *ask,
+            (false, LockSpace::Flock) => LockAsk { mode: None, range: LockRange::WHOLE, ..*ask },
+            (false, LockSpace::Record) => return,
+        };
+        match self.held.acquire(self.session, &ask, false, &mut Vec::new()) {
+            Acquire::Granted => {}
+            refused => tracing::warn!(
+                ino = ask.ino.0,
+                ?refused,
+                "the server granted a lock that conflicts with another of ours"
+            ),
+        }
+    }
+
+    /// What is held, to be claimed by a session that comes back.
+    pub(crate) fn claims(&self) -> Vec<LockAsk> {
+        self.held
+            .held()
+            .map(|(ino, lock)| LockAsk {
+                ino,
+                space: lock.space,
+                owner: lock.holder.owner,
+                mode: Some(lock.mode),
+                range: lock.range,
+                pid: lock.pid,
+            })
+            .collect()
+    }
+
+    /// Everything that is unanswered, to be asked again, in order.
+    pub(crate) fn to_ask_again(&self) -> Vec<v1::client_message::Message> {
+        let mut messages = Vec::new();
+        for (&id, pending) in &self.pending {
+            messages.push(message(id, &pending.question));
+            if matches!(pending.question, Question::Lock { cancelled: true, .. }) {
+                messages.push(v1::client_message::Message::LockCancel(v1::LockCancel { id }));
+            }
+        }
+        messages
+    }
+
+    /// The session is lost, and all its locks: who waits, and the files whose locks are gone.
+    pub(crate) fn wreck(&mut self, new_session: SessionId) -> (Vec<W>, Vec<InodeId>) {
+        let files = self.held.held().map(|(ino, _)| ino).collect();
+        let last_id = self.last_id;
+        let old = std::mem::replace(self, Self::new(new_session));
+        self.last_id = last_id;
+        (old.pending.into_values().filter_map(|pending| pending.waiter).collect(), files)
+    }
+
+    /// Whether somebody waits for an answer.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.pending.values().any(|pending| pending.waiter.is_some())
+    }
+
+    /// Whether a lock of this mode is held on a file.
+    #[cfg(test)]
+    pub(crate) fn holds(&self, ino: InodeId, mode: holdfast_core::lock::LockMode) -> bool {
+        self.held.held().any(|(held_ino, lock)| held_ino == ino && lock.mode == mode)
+    }
+}
+
+fn message(id: u64, question: &Question) -> v1::client_message::Message {
+    match question {
+        Question::Lock { ask, wait, .. } => {
+            v1::client_message::Message::Lock(v1::LockRequest { id, lock: Some(ask.into()), wait: *wait })
+        }
+        Question::Query(ask) => v1::client_message::Message::LockQuery(v1::LockQuery { id, lock: Some(ask.into()) }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

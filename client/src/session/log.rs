@@ -1,0 +1,360 @@
+//! The operation log: what the session did that the server may still forget.
+//!
+//! Operations have consecutive numbers. Each is kept until it is answered, durable, and sent on
+//! the present stream; so whatever breaks, what is left can be sent again, in order and without a
+//! gap. The marks always stand in this order:
+//!
+//! `first - 1 <= sent <= admitted <= last`
+//!
+//! - *admitted*: may be sent. Grows while what is kept stays within the limits; whatever was sent
+//!   once is admitted for good, because a recovering server waits for all of it.
+//! - *sent*: was handed to the present stream.
+//!
+//! Pure: no lock, no clock, no wire format. `W` is whoever waits for an answer.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use holdfast_core::id::{CommitSeq, InodeId, Seq};
+use holdfast_core::op::{Caller, NewNode, Op, OpReply, OpResult, WriteData};
+
+/// What may be kept and sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of operations that were admitted and are still kept. One is admitted whatever it weighs.
+    pub(crate) bytes: usize,
+    /// Operations that were admitted and are not answered.
+    pub(crate) unanswered: usize,
+}
+
+/// An operation that is kept.
+#[derive(Debug)]
+pub(crate) struct Entry<W> {
+    /// Who asked.
+    pub(crate) caller: Caller,
+    /// For what.
+    pub(crate) op: Op,
+    /// The bytes of a staged write.
+    pub(crate) payload: Option<Bytes>,
+    /// Its place in the volume's order, once known.
+    pub(crate) commit: Option<CommitSeq>,
+    answer: Answer,
+    waiter: Option<W>,
+    weight: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    None,
+    Failed,
+    Done { created: Option<InodeId> },
+}
+
+/// What an outcome meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answered<W> {
+    /// The first one: tell whoever waits.
+    First(Option<W>),
+    /// Told before; the operation was sent again.
+    Again,
+    /// Told before as done, and now the server says that it failed: these inodes lost a change.
+    Undone(Vec<InodeId>),
+    /// Nothing is kept under this number.
+    Unknown,
+}
+
+/// An operation that went down with its session.
+#[derive(Debug)]
+pub(crate) struct Dropped<W> {
+    /// Who waits, if it was not answered.
+    pub(crate) waiter: Option<W>,
+    /// Which.
+    pub(crate) op: Op,
+    /// It was not answered.
+    pub(crate) unanswered: bool,
+}
+
+/// Everything that went down with a session.
+#[derive(Debug)]
+pub(crate) struct Wreck<W> {
+    /// In order.
+    pub(crate) dropped: Vec<Dropped<W>>,
+    /// Inodes with changes that the server may not have on disk.
+    pub(crate) lost: BTreeSet<InodeId>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct OpLog<W> {
+    limits: Limits,
+    entries: VecDeque<Entry<W>>,
+    /// Number of the first entry, or of the next one where there is none.
+    first: u64,
+    durable: u64,
+    answered: u64,
+    admitted: u64,
+    sent: u64,
+    ever_sent: u64,
+    weight: usize,
+    weight_admitted: usize,
+}
+
+impl<W> OpLog<W> {
+    /// An empty log.
+    pub(crate) const fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            entries: VecDeque::new(),
+            first: 1,
+            durable: 0,
+            answered: 0,
+            admitted: 0,
+            sent: 0,
+            ever_sent: 0,
+            weight: 0,
+            weight_admitted: 0,
+        }
+    }
+
+    /// Number that the next operation will get.
+    pub(crate) fn next_seq(&self) -> Seq {
+        Seq(self.first + self.entries.len() as u64)
+    }
+
+    /// Number of the last operation; zero: there was none.
+    pub(crate) fn last_seq(&self) -> Seq {
+        Seq(self.next_seq().0 - 1)
+    }
+
+    /// Number of the first operation that is kept, or of the next one.
+    pub(crate) const fn first_seq(&self) -> Seq {
+        Seq(self.first)
+    }
+
+    /// Number of the last operation that was sent on this stream.
+    pub(crate) const fn sent(&self) -> Seq {
+        Seq(self.sent)
+    }
+
+    /// Number of the last operation that may be sent.
+    pub(crate) const fn admitted(&self) -> Seq {
+        Seq(self.admitted)
+    }
+
+    /// Number of the last operation that was ever sent.
+    pub(crate) const fn ever_sent(&self) -> Seq {
+        Seq(self.ever_sent)
+    }
+
+    /// Every operation up to here is answered.
+    pub(crate) const fn answered(&self) -> Seq {
+        Seq(self.answered)
+    }
+
+    /// Number of operations that are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Memory that they take, in bytes, about.
+    pub(crate) const fn weight(&self) -> usize {
+        self.weight
+    }
+
+    /// Whether somebody waits for an answer.
+    pub(crate) fn has_unanswered(&self) -> bool {
+        self.answered < self.last_seq().0
+    }
+
+    /// Whether an operation may not be sent yet because of the limits.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.admitted < self.last_seq().0
+    }
+
+    /// Whether so much waits to become durable that the server should be asked to hurry.
+    pub(crate) const fn is_heavy(&self) -> bool {
+        self.weight_admitted >= self.limits.bytes / 2
+    }
+
+    /// Keeps an operation and gives it its number.
+    pub(crate) fn push(&mut self, caller: Caller, op: Op, payload: Option<Bytes>, waiter: Option<W>) -> Seq {
+        let seq = self.next_seq();
+        let weight = op.weight();
+        self.weight += weight;
+        self.entries.push_back(Entry { caller, op, payload, commit: None, answer: Answer::None, waiter, weight });
+        seq
+    }
+
+    /// Admits what fits; the numbers that are new.
+    pub(crate) fn admit(&mut self) -> std::ops::RangeInclusive<u64> {
+        let start = self.admitted + 1;
+        while let Some(entry) = self.entry(Seq(self.admitted + 1)) {
+            let seq = self.admitted + 1;
+            let weight = self.weight_admitted + entry.weight;
+            let fits = (weight <= self.limits.bytes || self.weight_admitted == 0)
+                && seq - self.answered <= self.limits.unanswered as u64;
+            if !fits && seq > self.ever_sent {
+                break;
+            }
+            self.weight_admitted = weight;
+            self.admitted = seq;
+        }
+        start..=self.admitted
+    }
+
+    /// What is kept under a number.
+    pub(crate) fn entry(&self, seq: Seq) -> Option<&Entry<W>> {
+        self.entries.get(self.index(seq)?)
+    }
+
+    /// What may be sent and was not yet, in order.
+    pub(crate) fn to_send(&self) -> impl Iterator<Item = (Seq, &Entry<W>)> {
+        (self.sent + 1..=self.admitted).filter_map(|seq| Some((Seq(seq), self.entry(Seq(seq))?)))
+    }
+
+    /// Everything up to here was handed to the stream.
+    pub(crate) fn mark_sent(&mut self, through: Seq) {
+        self.sent = self.sent.max(through.0.min(self.admitted));
+        self.ever_sent = self.ever_sent.max(self.sent);
+        self.forget();
+    }
+
+    /// The outcome of an operation came.
+    pub(crate) fn outcome(&mut self, seq: Seq, commit: CommitSeq, result: &OpResult) -> Answered<W> {
+        let Some(index) = self.index(seq) else { return Answered::Unknown };
+        let Some(entry) = self.entries.get_mut(index) else { return Answered::Unknown };
+        if commit != CommitSeq(0) {
+            entry.commit = Some(commit);
+        }
+        let before = entry.answer;
+        entry.answer = match result {
+            Err(_) => Answer::Failed,
+            Ok(reply) => Answer::Done { created: created(&entry.op, reply) },
+        };
+        let answered = match before {
+            Answer::None => Answered::First(entry.waiter.take()),
+            Answer::Done { created } if result.is_err() => Answered::Undone(touched(&entry.op, created)),
+            Answer::Done { .. } | Answer::Failed => Answered::Again,
+        };
+        while self.entry(Seq(self.answered + 1)).is_some_and(|entry| entry.answer != Answer::None) {
+            self.answered += 1;
+        }
+        self.forget();
+        answered
+    }
+
+    /// Everything up to here is on the server's disk. False: that cannot be, it was never sent.
+    pub(crate) fn durable(&mut self, through: Seq) -> bool {
+        if through.0 > self.ever_sent {
+            return false;
+        }
+        self.durable = self.durable.max(through.0);
+        self.forget();
+        true
+    }
+
+    /// The stream broke: everything that is kept is to be sent again.
+    pub(crate) fn rewind(&mut self) {
+        self.sent = self.first - 1;
+        self.admitted = self.sent;
+        self.weight_admitted = 0;
+    }
+
+    /// Takes back an operation that cannot be carried out, unless it was answered: an operation
+    /// that does nothing takes its number. Who waits for it.
+    pub(crate) fn withdraw(&mut self, seq: Seq) -> Option<Option<W>> {
+        let index = self.index(seq)?;
+        let entry = self.entries.get_mut(index).filter(|entry| entry.answer == Answer::None)?;
+        entry.op = Op::Close { ino: InodeId(u64::MAX) };
+        entry.payload = None;
+        Some(entry.waiter.take())
+    }
+
+    /// The session is lost: the log begins anew, empty, at number 1.
+    pub(crate) fn wreck(&mut self) -> Wreck<W> {
+        let old = std::mem::replace(self, Self::new(self.limits));
+        let mut wreck = Wreck { dropped: Vec::new(), lost: BTreeSet::new() };
+        for (seq, entry) in (old.first..).zip(old.entries) {
+            let unanswered = entry.answer == Answer::None;
+            if seq > old.durable {
+                match entry.answer {
+                    Answer::None => wreck.lost.extend(touched(&entry.op, None)),
+                    Answer::Done { created } => wreck.lost.extend(touched(&entry.op, created)),
+                    Answer::Failed => {}
+                }
+            }
+            wreck.dropped.push(Dropped { waiter: entry.waiter, op: entry.op, unanswered });
+        }
+        wreck
+    }
+
+    /// Lets go of what nobody can ask for any more.
+    fn forget(&mut self) {
+        while let Some(entry) = self.entries.front() {
+            let done = entry.answer != Answer::None && self.first <= self.durable && self.first <= self.sent;
+            if !done {
+                break;
+            }
+            self.weight -= entry.weight;
+            self.weight_admitted -= entry.weight;
+            self.entries.pop_front();
+            self.first += 1;
+        }
+    }
+
+    fn index(&self, seq: Seq) -> Option<usize> {
+        usize::try_from(seq.0.checked_sub(self.first)?).ok()
+    }
+}
+
+/// The inode that an operation made.
+fn created(op: &Op, reply: &OpReply) -> Option<InodeId> {
+    match (op, reply) {
+        (Op::Create { .. }, OpReply::Attr(attr)) => Some(attr.ino),
+        _ => None,
+    }
+}
+
+/// Inodes that an operation changes: whose fsync must tell of its loss.
+fn touched(op: &Op, created: Option<InodeId>) -> Vec<InodeId> {
+    match op {
+        Op::Create { parent, .. } => created.into_iter().chain([*parent]).collect(),
+        Op::Link { ino, parent, .. } => vec![*ino, *parent],
+        Op::Unlink { parent, .. } | Op::Rmdir { parent, .. } => vec![*parent],
+        Op::Rename { parent, new_parent, .. } => vec![*parent, *new_parent],
+        Op::SetAttr { ino, .. }
+        | Op::SetXattr { ino, .. }
+        | Op::RemoveXattr { ino, .. }
+        | Op::Write { ino, .. }
+        | Op::Allocate { ino, .. }
+        | Op::Open { ino, truncate: true, .. } => vec![*ino],
+        Op::Copy { to, .. } => vec![*to],
+        Op::Open { truncate: false, .. } | Op::Close { .. } => Vec::new(),
+    }
+}
+
+/// Whether a read-only session may do this: open and close change nothing.
+pub(crate) const fn changes_something(op: &Op) -> bool {
+    !matches!(op, Op::Open { truncate: false, .. } | Op::Close { .. })
+}
+
+/// The inode that an operation opens, by its outcome.
+pub(crate) fn opened(op: &Op, reply: &OpReply) -> Option<InodeId> {
+    match (op, reply) {
+        (Op::Open { ino, .. }, _) => Some(*ino),
+        (Op::Create { node: NewNode::File { open: true }, .. }, OpReply::Attr(attr)) => Some(attr.ino),
+        _ => None,
+    }
+}
+
+/// Bytes that a write brings.
+pub(crate) const fn payload_bytes(op: &Op) -> u64 {
+    match op {
+        Op::Write { data: WriteData::Inline(data), .. } => data.len() as u64,
+        Op::Write { data: WriteData::Staged { len, .. }, .. } => *len as u64,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! Reads: names, attributes, bytes. Each is asked again while the server cannot be reached, as
+//! long as the session's patience lasts; dropping the future ends it.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_core::attr::Attr;
+use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::id::{DirCookie, InodeId, SessionId};
+use holdfast_core::limits::{DIR_PAGE_ENTRIES_MAX, IO_BYTES_MAX};
+use holdfast_core::name::XattrName;
+use holdfast_proto::attr::required;
+use holdfast_proto::data::ReadData;
+use holdfast_proto::error::from_status;
+use holdfast_proto::namespace::{DirPage, FsStat, symlink_target, xattr_names, xattr_value};
+use holdfast_proto::v1::{self, data_client::DataClient, namespace_client::NamespaceClient};
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status};
+
+use crate::admin::distrust;
+use crate::channel::limited;
+use crate::session::backoff::Backoff;
+use crate::session::options::Patience;
+use crate::session::shared::{Channels, Shared};
+use crate::session::stage::session_call;
+
+/// How long a session that a read found lost may take to be made anew before it is asked again.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+type Answer<T> = std::result::Result<Response<T>, Status>;
+
+impl Shared {
+    /// The session and its connections, as soon as the stream stands.
+    async fn ready(&self) -> Result<(SessionId, u64, Arc<Channels>)> {
+        loop {
+            let view = *self.link.borrow();
+            if view.over {
+                self.look(|state| state.check_open())?;
+            }
+            if view.up {
+                return Ok((view.session, view.generation, self.channels()));
+            }
+            // The sender lives as long as `self`.
+            let _ = self.link.subscribe().wait_for(|view| view.up || view.over).await;
+        }
+    }
+
+    /// Asks until there is an answer.
+    async fn ask<T, M, F>(&self, message: &M, call: impl Fn(&Channels, Request<M>) -> F) -> Result<T>
+    where
+        M: Clone,
+        F: Future<Output = Answer<T>>,
+    {
+        match self.options.patience {
+            Patience::Hard => self.ask_for_ever(message, call).await,
+            Patience::Soft(patience) => {
+                tokio::time::timeout(patience, self.ask_for_ever(message, call)).await.map_err(|_| {
+                    Error::new(
+                        ErrorKind::Timeout,
+                        format!("the server did not answer within {patience:?}, longer than this soft mount waits"),
+                    )
+                })?
+            }
+        }
+    }
+
+    async fn ask_for_ever<T, M, F>(&self, message: &M, call: impl Fn(&Channels, Request<M>) -> F) -> Result<T>
+    where
+        M: Clone,
+        F: Future<Output = Answer<T>>,
+    {
+        let mut backoff = Backoff::new();
+        loop {
+            let (session, generation, channels) = self.ready().await?;
+            let request = session_call(self, session, message.clone());
+            let error = tokio::select! {
+                biased;
+                answer = call(&channels, request) => match answer {
+                    Ok(answer) => return Ok(answer.into_inner()),
+                    Err(status) => from_status(status),
+                },
+                // The connections of this stream are not to be trusted any more.
+                () = self.moved_on(generation) => continue,
+            };
+            match error.kind() {
+                ErrorKind::SessionLost => self.renew(session).await,
+                ErrorKind::Unavailable | ErrorKind::Timeout => {}
+                _ => return Err(error),
+            }
+            tracing::debug!(%error, "reading again");
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
+    }
+
+    /// Waits until a newer stream stands, or the session is over.
+    async fn moved_on(&self, generation: u64) {
+        let mut link = self.link.subscribe();
+        let _ = link.wait_for(|view| view.over || (view.up && view.generation != generation)).await;
+    }
+
+    /// A read was told that this session is over. Asks on the stream, which must know.
+    async fn renew(&self, session: SessionId) {
+        let mut link = self.link.subscribe();
+        let renewed = |view: &crate::session::shared::LinkView| view.over || (view.up && view.session != session);
+        if !renewed(&link.borrow()) {
+            self.kick.notify_one();
+            let _ = tokio::time::timeout(RENEWAL_TIMEOUT, link.wait_for(renewed)).await;
+        }
+    }
+
+    pub(crate) async fn lookup(&self, parent: InodeId, name: Bytes) -> Result<Attr> {
+        let message = v1::LookupRequest { parent: parent.0, name };
+        let answer = self.ask(&message, |channels, request| {
+            let mut names = names(channels);
+            async move { names.lookup(request).await }
+        });
+        required(answer.await?.attr).map_err(|error| doubt("answer to a lookup", &error))
+    }
+
+    pub(crate) async fn getattr(&self, ino: InodeId) -> Result<Attr> {
+        let message = v1::GetAttrRequest { ino: ino.0 };
+        let answer = self.ask(&message, |channels, request| {
+            let mut names = names(channels);
+            async move { names.get_attr(request).await }
+        });
+        let attr = required(answer.await?.attr).map_err(|error| doubt("attributes", &error))?;
+        if attr.ino == ino { Ok(attr) } else { Err(distrust("attributes", "they are of another inode")) }
+    }
+
+    pub(crate) async fn readdir(
+        &self,
+        ino: InodeId,
+        after: DirCookie,
+        max: u32,
+        with_attributes: bool,
+    ) -> Result<DirPage> {
+        let entries_max = max.min(u32::try_from(DIR_PAGE_ENTRIES_MAX).unwrap_or(u32::MAX));
+        let message = v1::ReadDirRequest { ino: ino.0, after: after.0, entries_max, with_attributes };
+        let answer = self.ask(&message, |channels, request| {
+            let mut names = names(channels);
+            async move { names.read_dir(request).await }
+        });
+        let page = DirPage::from_wire(answer.await?, after).map_err(|error| doubt("directory page", &error))?;
+        let attributes_lack = with_attributes && page.entries.iter().any(|entry| entry.attr.is_none());
+        if attributes_lack || (entries_max != 0 && page.entries.len() > entries_max as usize) {
+            return Err(distrust("directory page", "it is not what was asked for"));
+        }
+        Ok(page)
+    }
+
+    pub(crate) async fn readlink(&self, ino: InodeId) -> Result<Bytes> {
+        let message = v1::ReadLinkRequest { ino: ino.0 };
+        let answer = self.ask(&message, |channels, request| {
+            let mut names = names(channels);
+            async move { names.read_link(request).await }
+        });
+        symlink_target(answer.await?.target).map_err(|error| doubt("symbolic link", &error))
+    }
+
+    pub(crate) async fn getxattr(&self, ino: InodeId, name: &XattrName) -> Result<Bytes> {
+        let message = v1::GetXattrRequest { ino: ino.0, name: name.clone().into_bytes() };
+        let answer = self.ask(&message, |channels, request| {
+            let mut names = names(channels);
+            async move { names.get_xattr(request).await }
+        });
+        xattr_value(answer.await?.value).map_err(|error| doubt("xattr", &error))
+    }
+
+    pub(crate) async fn listxattr(&self, ino: InodeId) -> Result<Vec<XattrName>> {
+        let message = v1::ListXattrRequest { ino: ino.0 };
+        let answer = self.ask(&message, |channels, request| {
+            let mut names = names(channels);
+            async move { names.list_xattr(request).await }
+        });
+        xattr_names(answer.await?).map_err(|error| doubt("list of xattrs", &error))
+    }
+
+    pub(crate) async fn statfs(&self) -> Result<FsStat> {
+        let answer = self.ask(&v1::StatFsRequest {}, |channels, request| {
+            let mut names = names(channels);
+            async move { names.stat_fs(request).await }
+        });
+        Ok(answer.await?.into())
+    }
+
+    pub(crate) async fn seek(&self, ino: InodeId, offset: u64, hole: bool) -> Result<u64> {
+        let message = v1::SeekRequest { ino: ino.0, offset, hole };
+        let answer = self.ask(&message, |channels, request| {
+            let mut data = data(channels);
+            async move { data.seek(request).await }
+        });
+        let found = answer.await?.offset;
+        if found >= offset { Ok(found) } else { Err(distrust("answer to a seek", "it lies before the start")) }
+    }
+
+    pub(crate) async fn read(&self, ino: InodeId, offset: u64, len: u32) -> Result<ReadData> {
+        let len = len.min(u32::try_from(IO_BYTES_MAX).unwrap_or(u32::MAX));
+        let message = v1::ReadRequest { ino: ino.0, offset, len };
+        let mut damaged_before = false;
+        loop {
+            let answer = self.ask(&message, |channels, request| {
+                let mut data = data(channels);
+                async move { data.read(request).await }
+            });
+            match ReadData::from_wire(answer.await?, offset, len) {
+                Ok(read) => return Ok(read),
+                // Once may have been the way here; twice is what is stored.
+                Err(error) if error.kind() == ErrorKind::Damaged && !damaged_before => {
+                    tracing::warn!(ino = ino.0, %error, "reading again, the data came damaged");
+                    damaged_before = true;
+                }
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    return Err(Error::new(ErrorKind::Damaged, format!("inode {ino}: {}", error.message())));
+                }
+                Err(error) => return Err(doubt("data", &error)),
+            }
+        }
+    }
+}
+
+fn names(channels: &Channels) -> NamespaceClient<Channel> {
+    limited!(NamespaceClient::new(channels.control.clone()))
+}
+
+fn data(channels: &Channels) -> DataClient<Channel> {
+    limited!(DataClient::new(channels.data()))
+}
+
+/// What came is wrong, and it is not the caller's fault.
+fn doubt(what: &str, error: &Error) -> Error {
+    distrust(what, error.message())
+}
