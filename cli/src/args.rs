@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use holdfast_client::ServerAddress;
 
 use crate::command::completions::CompletionsArgs;
+use crate::command::demo::DemoArgs;
 use crate::command::tls::TlsArgs;
 use crate::command::volume::VolumeArgs;
 
@@ -74,6 +75,8 @@ pub enum Command {
     Status,
     /// Make certificates for servers and clients
     Tls(TlsArgs),
+    /// See it work on this machine: a server, two hosts, two containers, one volume
+    Demo(DemoArgs),
     /// Show versions of this program and of the server
     Version,
     /// Print a completion script for a shell

@@ -1,6 +1,7 @@
 //! One file per command: arguments in, a report out.
 
 pub mod completions;
+pub mod demo;
 pub mod status;
 pub mod tls;
 pub mod version;

@@ -36,6 +36,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<()> {
         Command::Volume(args) => command::volume::run(args, &global, output),
         Command::Status => command::status::run(&global, output),
         Command::Tls(args) => command::tls::run(args, output),
+        Command::Demo(args) => command::demo::run(args, output),
         Command::Version => command::version::run(&global, output),
         Command::Completions(args) => command::completions::run(&args, output),
     }
@@ -75,6 +76,13 @@ fn explain(error: &clap::Error, format: Format, output: &mut Output) -> Result<(
     let styled = error.render();
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => output.write_out(styled.to_string().as_bytes()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand if format == Format::Text => {
+            output.note(styled.to_string().trim_end());
+            Err(Failure::usage("a command is missing"))
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Failure::usage("a command is missing").hint("see `holdfast --help`"))
+        }
         _ => {
             let text = styled.to_string();
             let text = text.trim_end().strip_prefix("error: ").unwrap_or(&text).trim_end().to_owned();
