@@ -7,6 +7,7 @@ use holdfast_client::ServerAddress;
 
 use crate::command::completions::CompletionsArgs;
 use crate::command::demo::DemoArgs;
+use crate::command::run::RunArgs;
 use crate::command::tls::TlsArgs;
 use crate::command::volume::VolumeArgs;
 
@@ -33,19 +34,19 @@ const AFTER_HELP: &str = "Start here: `holdfast demo` shows everything at work o
 pub struct GlobalArgs {
     /// Address of the server
     #[arg(long, global = true, env = "HOLDFAST_SERVER", value_name = "HOST:PORT", default_value = DEFAULT_SERVER,
-        help_heading = HEADING)]
+        hide_env_values = true, help_heading = HEADING)]
     pub server: ServerAddress,
     /// File with the token that the server asks for
-    #[arg(long, global = true, env = "HOLDFAST_TOKEN_FILE", value_name = "FILE", help_heading = HEADING)]
+    #[arg(long, global = true, env = "HOLDFAST_TOKEN_FILE", value_name = "FILE", hide_env_values = true, help_heading = HEADING)]
     pub token_file: Option<PathBuf>,
     /// Certificate of the authority that signed the server's; turns TLS on
-    #[arg(long, global = true, env = "HOLDFAST_TLS_CA", value_name = "FILE", help_heading = HEADING)]
+    #[arg(long, global = true, env = "HOLDFAST_TLS_CA", value_name = "FILE", hide_env_values = true, help_heading = HEADING)]
     pub tls_ca: Option<PathBuf>,
     /// Certificate of this client
-    #[arg(long, global = true, env = "HOLDFAST_TLS_CERT", value_name = "FILE", help_heading = HEADING)]
+    #[arg(long, global = true, env = "HOLDFAST_TLS_CERT", value_name = "FILE", hide_env_values = true, help_heading = HEADING)]
     pub tls_cert: Option<PathBuf>,
     /// Key of this client's certificate
-    #[arg(long, global = true, env = "HOLDFAST_TLS_KEY", value_name = "FILE", help_heading = HEADING)]
+    #[arg(long, global = true, env = "HOLDFAST_TLS_KEY", value_name = "FILE", hide_env_values = true, help_heading = HEADING)]
     pub tls_key: Option<PathBuf>,
     /// Print results and errors as JSON
     #[arg(long, global = true, help_heading = HEADING)]
@@ -71,6 +72,8 @@ impl Default for GlobalArgs {
 pub enum Command {
     /// Make, list, show, remove and expand volumes
     Volume(VolumeArgs),
+    /// Run a container with volumes in it, without an engine
+    Run(RunArgs),
     /// Show the server, its volumes, and this host's mounts
     Status,
     /// Make certificates for servers and clients
@@ -82,3 +85,6 @@ pub enum Command {
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod demo;
+pub mod run;
 pub mod status;
 pub mod tls;
 pub mod version;

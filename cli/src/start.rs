@@ -25,21 +25,24 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut output = Output::standard(format);
     let result = match Cli::try_parse_from(arguments) {
         Ok(cli) => dispatch(cli, &mut output),
-        Err(error) => explain(&error, format, &mut output),
+        Err(error) => explain(&error, format, &mut output).map(|()| ExitCode::SUCCESS),
     };
     finish(result, &mut output)
 }
 
-fn dispatch(cli: Cli, output: &mut Output) -> Result<()> {
+/// Runs the command. All end with 0 or a failure, but for `run`, which ends as its container does.
+fn dispatch(cli: Cli, output: &mut Output) -> Result<ExitCode> {
     let Cli { global, command } = cli;
-    match command {
+    let done = match command {
+        Command::Run(args) => return command::run::run(args, &global),
         Command::Volume(args) => command::volume::run(args, &global, output),
         Command::Status => command::status::run(&global, output),
         Command::Tls(args) => command::tls::run(args, output),
         Command::Demo(args) => command::demo::run(args, output),
         Command::Version => command::version::run(&global, output),
         Command::Completions(args) => command::completions::run(&args, output),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }
 
 fn run_as_mount_helper(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -55,9 +58,9 @@ fn run_as_mount_helper(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn finish(result: Result<()>, output: &mut Output) -> ExitCode {
+fn finish(result: Result<ExitCode>, output: &mut Output) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(failure) => {
             output.failure(&failure);
             ExitCode::from(failure.exit_status())

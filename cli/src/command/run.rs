@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use holdfast_runtime::bundle::{self, ContainerName, ContainerRequest, Cpus, Memory, Network, User};
-use holdfast_runtime::spec::{Destination, VolumeArgument};
+use holdfast_runtime::spec::VolumeArgument;
 use holdfast_runtime::supervise::exit_code;
 
 use crate::args::GlobalArgs;
@@ -37,8 +37,8 @@ pub struct RunArgs {
     #[arg(long = "env", short, value_name = "NAME=VALUE")]
     environment: Vec<String>,
     /// Directory that the command starts in
-    #[arg(long, short, value_name = "DIR")]
-    workdir: Option<Destination>,
+    #[arg(long, short, value_name = "DIR", default_value = "/")]
+    workdir: PathBuf,
     /// User and group that the command runs as, in numbers
     #[arg(long, short, value_name = "UID[:GID]", default_value = "0:0")]
     user: User,
@@ -56,8 +56,7 @@ pub struct RunArgs {
     command: Vec<String>,
 }
 
-/// Runs a container to its end. The result is what its command ended with; 125 and more are
-/// not reserved.
+/// Runs a container to its end. The result is what its command ended with, as a shell has it.
 ///
 /// # Errors
 /// When there is nothing to run, or nothing to run it with. That the container could not start
