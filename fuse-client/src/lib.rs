@@ -1,1 +1,18 @@
+//! The mount: a Holdfast volume as a Linux file system.
+//!
+//! - [`fs`]: the file system without a kernel.
+//! - [`fuse`]: the transport between the kernel and [`fs`]; the only module that speaks FUSE.
+//! - [`mount`]: options, checks, the mount's life in the foreground or as a daemon.
+//! - [`unmount`]: taking a mount away, also when nobody answers.
+//! - [`errno`]: failures as error numbers, the only such table.
+//! - [`stats`]: what a mount counts.
+//!
+//! This crate never prints and never decides what is true: the server does, through
+//! `holdfast_client`.
 
+pub mod errno;
+pub mod fs;
+pub mod fuse;
+pub mod mount;
+pub mod stats;
+pub mod unmount;

@@ -1,0 +1,220 @@
+//! The file system without a kernel: typed requests in, [`Reply`] out.
+//!
+//! One file per family of operations. Every call returns at once: [`Reply::Now`] is an answer from
+//! memory, [`Reply::Later`] a future that asks the server. What a call changes has its place in the
+//! session's order when the call returns, whether or not anybody waits for the future.
+//!
+//! Guarantees: every answer reflects all that was answered before, on any host, because the server
+//! is asked each time. Nothing here names FUSE, knows threads, or blocks.
+
+mod attributes;
+mod data;
+mod directories;
+mod handles;
+mod locks;
+mod names;
+mod open;
+pub(crate) mod versions;
+mod xattr;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use holdfast_client::Session;
+use holdfast_core::attr::Attr;
+use holdfast_core::error::PosixError;
+use holdfast_core::id::InodeId;
+use holdfast_core::name::{FileName, NameError};
+use holdfast_core::op::{Caller, Op, OpReply};
+use parking_lot::Mutex;
+
+use crate::errno;
+use versions::CachedVersions;
+
+pub use data::Written;
+pub use directories::{Listing, ListingEntry};
+pub use handles::Handle;
+pub use holdfast_client::{FsStat, LockConflict, ReadData};
+pub use locks::{LockRequest, LockWait};
+pub use names::{Created, RenameFlags};
+pub use open::{Caching, Opened};
+
+/// What a call gives, or the error of the system call that it serves.
+pub type Outcome<T> = Result<T, PosixError>;
+
+/// An answer: already there, or to be waited for.
+pub enum Reply<T> {
+    /// From memory, on the calling thread.
+    Now(Outcome<T>),
+    /// From the server. Dropping it gives up the wait, not the change.
+    Later(BoxFuture<'static, Outcome<T>>),
+}
+
+impl<T: Send + 'static> Reply<T> {
+    fn later(future: impl Future<Output = Outcome<T>> + Send + 'static) -> Self {
+        Self::Later(future.boxed())
+    }
+
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub async fn wait(self) -> Outcome<T> {
+        match self {
+            Self::Now(outcome) => outcome,
+            Self::Later(future) => future.await,
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Now(outcome) => f.debug_tuple("Now").field(outcome).finish(),
+            Self::Later(_) => f.write_str("Later"),
+        }
+    }
+}
+
+/// An inode as this mount numbers it: its [`InodeId`], but the mount's root is always
+/// [`Node::ROOT`], also where a subdirectory of the volume is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Node(pub u64);
+
+impl Node {
+    /// The root of the mount.
+    pub const ROOT: Self = Self(1);
+}
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number in this mount.
+    pub node: Node,
+    /// Its attributes; `attr.ino` is its number in the volume.
+    pub attr: Attr,
+}
+
+/// The file system of one mount. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct FileSystem {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    session: Session,
+    /// The mount's root directory.
+    root: InodeId,
+    files: Mutex<handles::OpenFiles>,
+    dirs: Mutex<directories::OpenDirs>,
+    versions: Arc<CachedVersions>,
+}
+
+impl FileSystem {
+    /// A file system over a session, rooted at a directory of the volume.
+    #[must_use]
+    pub fn new(session: Session, root: InodeId) -> Self {
+        Self::with_versions(session, root, Arc::default())
+    }
+
+    /// The same, with a table of versions that the session's events also write to.
+    pub(crate) fn with_versions(session: Session, root: InodeId, versions: Arc<CachedVersions>) -> Self {
+        let shared = Shared { session, root, files: Mutex::default(), dirs: Mutex::default(), versions };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The session below.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.shared.session
+    }
+
+    /// Every inode that is open here, as the mount numbers them.
+    #[must_use]
+    pub fn open_nodes(&self) -> Vec<Node> {
+        let inodes = self.shared.files.lock().open_inodes();
+        inodes.into_iter().map(|ino| self.shared.node(ino)).collect()
+    }
+
+    /// The number of an inode in this mount.
+    #[must_use]
+    pub fn node(&self, ino: InodeId) -> Node {
+        self.shared.node(ino)
+    }
+}
+
+impl Shared {
+    /// The volume's number of a node: the mount's root and the volume's root change places.
+    fn ino(&self, node: Node) -> InodeId {
+        swap(self.root, InodeId(node.0))
+    }
+
+    fn node(&self, ino: InodeId) -> Node {
+        Node(swap(self.root, ino).0)
+    }
+
+    fn entry(&self, attr: Attr) -> Entry {
+        Entry { node: self.node(attr.ino), attr }
+    }
+
+    /// Submits a change. It has its place in the order when this returns.
+    fn submit(&self, caller: Caller, op: Op) -> impl Future<Output = Outcome<OpReply>> + Send + 'static + use<> {
+        self.session.submit(caller, op).map(|outcome| outcome.map_err(|error| errno::answer(&error)))
+    }
+
+    /// Tells the server that inodes are not open any more. Call it with the table locked.
+    fn submit_closes(&self, inodes: Vec<InodeId>) {
+        for ino in inodes {
+            drop(self.session.submit(Caller::default(), Op::Close { ino }));
+        }
+    }
+}
+
+fn swap(root: InodeId, ino: InodeId) -> InodeId {
+    match ino {
+        InodeId::ROOT => root,
+        ino if ino == root => InodeId::ROOT,
+        ino => ino,
+    }
+}
+
+/// The attributes in an outcome that has to have them.
+fn attr_of(reply: OpReply) -> Outcome<Attr> {
+    match reply {
+        OpReply::Attr(attr) | OpReply::Written { attr, .. } | OpReply::Copied { attr, .. } => Ok(attr),
+        OpReply::Done => Err(unexpected("attributes", &OpReply::Done)),
+    }
+}
+
+/// The server answered an operation with the outcome of another kind of operation.
+fn unexpected(wanted: &str, got: &OpReply) -> PosixError {
+    tracing::error!(wanted, ?got, "the server's outcome does not fit the operation");
+    PosixError::Io
+}
+
+/// Checks the name of a directory entry.
+fn file_name(name: &[u8]) -> Outcome<FileName> {
+    FileName::new(bytes::Bytes::copy_from_slice(name)).map_err(|error| match error {
+        NameError::Empty => PosixError::NoEntry,
+        NameError::TooLong => PosixError::NameTooLong,
+        NameError::Forbidden => PosixError::Invalid,
+    })
+}
+
+/// Unwraps a checked argument, or answers at once.
+macro_rules! check {
+    ($outcome:expr) => {
+        match $outcome {
+            Ok(value) => value,
+            Err(error) => return Reply::Now(Err(error)),
+        }
+    };
+}
+use check;
+
+#[cfg(test)]
+mod tests;

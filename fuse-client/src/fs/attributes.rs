@@ -1,0 +1,56 @@
+//! Attributes of inodes, and of the volume.
+
+use std::sync::Arc;
+
+use holdfast_client::FsStat;
+use holdfast_core::attr::{Attr, SetAttr};
+use holdfast_core::error::PosixError;
+use holdfast_core::limits::FILE_BYTES_MAX;
+use holdfast_core::op::{Caller, Op};
+
+use super::{Entry, FileSystem, Node, Reply, attr_of};
+use crate::errno;
+
+impl FileSystem {
+    /// stat(2), statx(2) with the time of birth, fstat(2): also of a file without a name, as long
+    /// as it is open somewhere.
+    pub fn getattr(&self, node: Node) -> Reply<Entry> {
+        let shared = Arc::clone(&self.shared);
+        Reply::later(async move {
+            let attr = shared.session.getattr(shared.ino(node)).await;
+            attr.map(|attr| shared.entry(attr)).map_err(|error| errno::answer(&error))
+        })
+    }
+
+    /// chmod(2), chown(2), truncate(2), ftruncate(2), utimensat(2).
+    pub fn setattr(&self, caller: Caller, node: Node, set: SetAttr) -> Reply<Entry> {
+        if set == SetAttr::default() {
+            return self.getattr(node);
+        }
+        if set.size.is_some_and(|size| size > FILE_BYTES_MAX) {
+            return Reply::Now(Err(PosixError::FileTooLarge));
+        }
+        // chown(2) takes set-user-id and set-group-id away whoever does it.
+        let owner_changes = set.uid.is_some() || set.gid.is_some();
+        let set = SetAttr { kill_privileges: set.kill_privileges || owner_changes, ..set };
+        let shared = Arc::clone(&self.shared);
+        let ino = shared.ino(node);
+        let (open, changed) = {
+            let files = shared.files.lock();
+            (files.is_open(ino), shared.submit(caller, Op::SetAttr { ino, set }))
+        };
+        Reply::later(async move {
+            let attr: Attr = attr_of(changed.await?)?;
+            if set.size.is_some() {
+                shared.versions.changed(ino, attr.data_version, open);
+            }
+            Ok(shared.entry(attr))
+        })
+    }
+
+    /// statfs(2).
+    pub fn statfs(&self) -> Reply<FsStat> {
+        let shared = Arc::clone(&self.shared);
+        Reply::later(async move { shared.session.statfs().await.map_err(|error| errno::answer(&error)) })
+    }
+}

@@ -1,0 +1,146 @@
+//! Bytes: read, write, fsync, fallocate, copy_file_range, lseek.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use holdfast_client::ReadData;
+use holdfast_core::error::PosixError;
+use holdfast_core::id::InodeId;
+use holdfast_core::limits::IO_BYTES_MAX;
+use holdfast_core::op::{AllocateMode, COPY_BYTES_MAX, Caller, Op, OpReply, WriteAt};
+use holdfast_core::range::ByteRange;
+use nix::fcntl::{FallocateFlags, OFlag};
+
+use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, attr_of, check, unexpected};
+use crate::errno;
+
+/// A write that was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes written: always all.
+    pub len: u32,
+    /// First byte written; of an append, the end of the file as the server found it.
+    pub offset: u64,
+}
+
+impl FileSystem {
+    /// read(2) and readahead: at most 1 MiB; shorter only at the end of the file.
+    pub fn read(&self, node: Node, offset: u64, len: u32) -> Reply<ReadData> {
+        let shared = Arc::clone(&self.shared);
+        let len = len.min(IO_BYTES_MAX.try_into().unwrap_or(u32::MAX));
+        Reply::later(async move {
+            shared.session.read(shared.ino(node), offset, len).await.map_err(|error| errno::answer(&error))
+        })
+    }
+
+    /// write(2), at most 1 MiB. `flags` are those of the handle at this moment: with `O_APPEND` the
+    /// server chooses the offset, so that appends of several hosts never overwrite each other.
+    pub fn write(
+        &self,
+        caller: Caller,
+        handle: Handle,
+        offset: u64,
+        data: Bytes,
+        flags: OFlag,
+        kill_privileges: bool,
+    ) -> Reply<Written> {
+        let Some(ino) = self.shared.files.lock().ino(handle) else {
+            return Reply::Now(Err(PosixError::BadHandle));
+        };
+        if data.is_empty() {
+            return Reply::Now(Ok(Written { len: 0, offset }));
+        }
+        let append = flags.contains(OFlag::O_APPEND);
+        if !append && ByteRange::new(offset, data.len() as u64).is_none() {
+            return Reply::Now(Err(PosixError::FileTooLarge));
+        }
+        let at = if append { WriteAt::End } else { WriteAt::Offset(offset) };
+        let written = self.shared.session.write(caller, ino, at, data, kill_privileges);
+        let shared = Arc::clone(&self.shared);
+        Reply::later(written.map(move |outcome| match outcome.map_err(|error| errno::answer(&error))? {
+            OpReply::Written { offset, len, attr } => {
+                shared.versions.changed(ino, attr.data_version, true);
+                Ok(Written { len, offset })
+            }
+            other => Err(unexpected("a write", &other)),
+        }))
+    }
+
+    /// fsync(2), fdatasync(2), also of a directory: returns when everything that was answered
+    /// before is on the server's disk. Tells, once, that changes of this inode were lost.
+    pub fn fsync(&self, node: Node) -> Reply<()> {
+        let shared = Arc::clone(&self.shared);
+        Reply::later(
+            async move { shared.session.sync_file(shared.ino(node)).await.map_err(|error| errno::answer(&error)) },
+        )
+    }
+
+    /// fallocate(2): none, `KEEP_SIZE`, `PUNCH_HOLE | KEEP_SIZE`, `ZERO_RANGE` with or without
+    /// `KEEP_SIZE`; other modes are `NotSupported`.
+    pub fn fallocate(&self, caller: Caller, handle: Handle, offset: u64, len: u64, mode: FallocateFlags) -> Reply<()> {
+        let keep_size = mode.contains(FallocateFlags::FALLOC_FL_KEEP_SIZE);
+        let mode = match mode - FallocateFlags::FALLOC_FL_KEEP_SIZE {
+            FallocateFlags::FALLOC_FL_PUNCH_HOLE if keep_size => AllocateMode::PunchHole,
+            FallocateFlags::FALLOC_FL_ZERO_RANGE => AllocateMode::Zero { keep_size },
+            rest if rest.is_empty() => AllocateMode::Reserve { keep_size },
+            _ => return Reply::Now(Err(PosixError::NotSupported)),
+        };
+        if len == 0 {
+            return Reply::Now(Err(PosixError::Invalid));
+        }
+        let Some(range) = ByteRange::new(offset, len) else {
+            return Reply::Now(Err(PosixError::FileTooLarge));
+        };
+        let ino = check!(self.shared.ino_of(handle));
+        let changed = self.shared.submit(caller, Op::Allocate { ino, range, mode });
+        let shared = Arc::clone(&self.shared);
+        Reply::later(async move {
+            let attr = attr_of(changed.await?)?;
+            shared.versions.changed(ino, attr.data_version, true);
+            Ok(())
+        })
+    }
+
+    /// copy_file_range(2) without flags: bytes copied, fewer than asked at the source's end or at
+    /// 64 MiB.
+    pub fn copy(
+        &self,
+        caller: Caller,
+        (from, from_offset): (Handle, u64),
+        (to, to_offset): (Handle, u64),
+        len: u64,
+    ) -> Reply<u64> {
+        let len = len.min(COPY_BYTES_MAX);
+        let (from, to) = (check!(self.shared.ino_of(from)), check!(self.shared.ino_of(to)));
+        if len == 0 {
+            return Reply::Now(Ok(0));
+        }
+        let op = Op::Copy { from, from_offset, to, to_offset, len };
+        let changed = self.shared.submit(caller, op);
+        let shared = Arc::clone(&self.shared);
+        Reply::later(async move {
+            match changed.await? {
+                OpReply::Copied { len, attr } => {
+                    shared.versions.changed(to, attr.data_version, true);
+                    Ok(len)
+                }
+                other => Err(unexpected("a copy", &other)),
+            }
+        })
+    }
+
+    /// lseek(2) with `SEEK_DATA`, or `SEEK_HOLE`.
+    pub fn seek(&self, node: Node, offset: u64, hole: bool) -> Reply<u64> {
+        let shared = Arc::clone(&self.shared);
+        Reply::later(async move {
+            shared.session.seek(shared.ino(node), offset, hole).await.map_err(|error| errno::answer(&error))
+        })
+    }
+}
+
+impl Shared {
+    fn ino_of(&self, handle: Handle) -> Outcome<InodeId> {
+        self.files.lock().ino(handle).ok_or(PosixError::BadHandle)
+    }
+}

@@ -1,0 +1,163 @@
+//! Listings.
+//!
+//! A handle keeps one page of the listing, so that one request to the server answers many of the
+//! kernel. A listing that starts anew (offset 0: opendir, rewinddir) always asks anew. Offsets are
+//! the server's cookies, so a listing goes on from any of them whatever changed meanwhile: an entry
+//! that stays is listed exactly once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use holdfast_client::DirPage;
+use holdfast_core::attr::{Attr, FileKind};
+use holdfast_core::error::PosixError;
+use holdfast_core::id::{DirCookie, InodeId};
+use parking_lot::Mutex;
+
+use super::{FileSystem, Handle, Node, Outcome, Reply, Shared};
+use crate::errno;
+
+/// Entries asked for at a time; with attributes fewer, to bound a handle's memory (about 400 KiB).
+const PAGE_ENTRIES: u32 = 2048;
+const PAGE_ENTRIES_PLUS: u32 = 1024;
+
+/// Offset of an entry: where the listing goes on after it. `.` and `..` take the first two.
+const OFFSET_DOT: u64 = 1;
+const OFFSET_DOT_DOT: u64 = 2;
+
+/// An entry of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListingEntry {
+    /// The name; also `.` and `..`.
+    pub name: Bytes,
+    /// What it leads to.
+    pub node: Node,
+    /// Its type.
+    pub kind: FileKind,
+    /// Where the listing goes on after it.
+    pub offset: u64,
+    /// Its attributes, when they were asked for; never of `.` and `..`.
+    pub attr: Option<Attr>,
+}
+
+/// Entries from an offset on, in order. Empty: the end. Take as many as there is room for and go
+/// on from the last one's offset.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    page: Arc<Page>,
+    from: usize,
+}
+
+impl Listing {
+    /// The entries.
+    #[must_use]
+    pub fn entries(&self) -> &[ListingEntry] {
+        &self.page.entries[self.from..]
+    }
+}
+
+#[derive(Debug)]
+struct Page {
+    /// Offset that it begins behind.
+    after: u64,
+    entries: Vec<ListingEntry>,
+    /// Nothing comes behind it.
+    end: bool,
+}
+
+impl Page {
+    /// The part behind an offset; `None`: the server has to be asked.
+    fn behind(self: &Arc<Self>, offset: u64) -> Option<Listing> {
+        let from = if offset == self.after {
+            0
+        } else {
+            self.entries.binary_search_by_key(&offset, |entry| entry.offset).ok()? + 1
+        };
+        (from < self.entries.len() || self.end).then(|| Listing { page: Arc::clone(self), from })
+    }
+}
+
+/// Directories that are open here.
+#[derive(Debug, Default)]
+pub(super) struct OpenDirs {
+    last_number: u64,
+    dirs: HashMap<Handle, Arc<OpenDir>>,
+}
+
+#[derive(Debug)]
+struct OpenDir {
+    ino: InodeId,
+    page: Mutex<Option<Arc<Page>>>,
+}
+
+impl FileSystem {
+    /// opendir(3). The handle is of a number space of its own.
+    pub fn opendir(&self, node: Node) -> Reply<Handle> {
+        let dir = OpenDir { ino: self.shared.ino(node), page: Mutex::default() };
+        let mut dirs = self.shared.dirs.lock();
+        dirs.last_number += 1;
+        let handle = Handle(dirs.last_number);
+        dirs.dirs.insert(handle, Arc::new(dir));
+        Reply::Now(Ok(handle))
+    }
+
+    /// closedir(3).
+    pub fn releasedir(&self, handle: Handle) -> Reply<()> {
+        let known = self.shared.dirs.lock().dirs.remove(&handle).is_some();
+        Reply::Now(if known { Ok(()) } else { Err(PosixError::BadHandle) })
+    }
+
+    /// readdir(3): entries behind `offset` (0: from the start).
+    pub fn readdir(&self, handle: Handle, offset: u64, with_attributes: bool) -> Reply<Listing> {
+        let dir = self.shared.dirs.lock().dirs.get(&handle).cloned();
+        let Some(dir) = dir else { return Reply::Now(Err(PosixError::BadHandle)) };
+        if offset != 0 {
+            let kept = dir.page.lock().as_ref().and_then(|page| page.behind(offset));
+            if let Some(listing) = kept {
+                return Reply::Now(Ok(listing));
+            }
+        }
+        let shared = Arc::clone(&self.shared);
+        Reply::later(async move {
+            let page = Arc::new(shared.page(dir.ino, offset, with_attributes).await?);
+            *dir.page.lock() = Some(Arc::clone(&page));
+            Ok(Listing { page, from: 0 })
+        })
+    }
+}
+
+impl Shared {
+    async fn page(&self, ino: InodeId, after: u64, with_attributes: bool) -> Outcome<Page> {
+        let cookie = DirCookie(after.saturating_sub(OFFSET_DOT_DOT));
+        let max = if with_attributes { PAGE_ENTRIES_PLUS } else { PAGE_ENTRIES };
+        let listed = self.session.readdir(ino, cookie, max, with_attributes).await;
+        let listed = listed.map_err(|error| errno::answer(&error))?;
+        Ok(Page { after, end: listed.end, entries: self.entries(ino, after, listed) })
+    }
+
+    fn entries(&self, ino: InodeId, after: u64, listed: DirPage) -> Vec<ListingEntry> {
+        let node = self.node(ino);
+        let parent = if node == Node::ROOT { node } else { self.node(listed.parent) };
+        let dot = |name: &'static [u8], node, offset| ListingEntry {
+            name: Bytes::from_static(name),
+            node,
+            kind: FileKind::Directory,
+            offset,
+            attr: None,
+        };
+        let dots = [dot(b".", node, OFFSET_DOT), dot(b"..", parent, OFFSET_DOT_DOT)];
+        let dots = dots.into_iter().filter(|entry| entry.offset > after);
+        let entries = listed.entries.into_iter().map(|entry| ListingEntry {
+            node: self.node(entry.ino),
+            kind: entry.kind,
+            offset: entry.cookie.0.saturating_add(OFFSET_DOT_DOT),
+            name: entry.name.into_bytes(),
+            attr: entry.attr,
+        });
+        dots.chain(entries).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,175 @@
+//! What programs have open here. Pure: it decides, others send.
+//!
+//! The server keeps one *set* of open inodes a session, so it hears of the first open and of the
+//! last close only. The order of the two on the wire is everything: a close that overtakes a later
+//! open would let the server delete a file that is in use. Three rules give it:
+//!
+//! - An open counts from before it is sent, and is sent while this table is locked.
+//! - A close is sent while this table is locked, when nothing counts any more.
+//! - What a create in flight will open is not known before its answer, so a close waits for the
+//!   creates that were in flight before it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use holdfast_core::id::{InodeId, LockOwner};
+
+/// An open file, as the kernel names it in its requests. Never used twice in a mount's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Handle(pub u64);
+
+/// A create whose answer is not yet there.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct CreateTicket(u64);
+
+/// All open files of a mount. As large as the kernel's own table of them.
+#[derive(Debug, Default)]
+pub(super) struct OpenFiles {
+    last_number: u64,
+    files: HashMap<Handle, InodeId>,
+    inodes: HashMap<InodeId, OpenInode>,
+    creates: BTreeSet<u64>,
+    closes: Vec<WaitingClose>,
+}
+
+#[derive(Debug, Default)]
+struct OpenInode {
+    /// Handles, and opens in flight.
+    count: u32,
+    /// Who took fcntl(2) locks, through which handles.
+    lockers: HashMap<LockOwner, HashSet<Handle>>,
+}
+
+#[derive(Debug)]
+struct WaitingClose {
+    ino: InodeId,
+    /// It waits for creates up to this number.
+    creates_until: u64,
+}
+
+/// What a release leaves to do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Released {
+    /// The file; `None`: there is no such handle.
+    pub(super) ino: Option<InodeId>,
+    /// Owners whose record locks go now: open-file-description locks, which no close names.
+    pub(super) unlock: Vec<LockOwner>,
+    /// Inodes that are not open any more.
+    pub(super) close: Vec<InodeId>,
+}
+
+impl OpenFiles {
+    /// An open is about to be sent.
+    pub(super) fn begin_open(&mut self, ino: InodeId) {
+        self.inodes.entry(ino).or_default().count += 1;
+    }
+
+    /// It succeeded.
+    pub(super) fn finish_open(&mut self, ino: InodeId) -> Handle {
+        self.last_number += 1;
+        let handle = Handle(self.last_number);
+        self.files.insert(handle, ino);
+        handle
+    }
+
+    /// It failed, or nobody wants it any more. Inodes that are not open any more.
+    pub(super) fn abandon_open(&mut self, ino: InodeId) -> Vec<InodeId> {
+        self.leave(ino);
+        self.due_closes()
+    }
+
+    /// A create that opens is about to be sent.
+    pub(super) fn begin_create(&mut self) -> CreateTicket {
+        self.last_number += 1;
+        self.creates.insert(self.last_number);
+        CreateTicket(self.last_number)
+    }
+
+    /// Its answer is there: the inode, if it succeeded. The handle, and inodes to close.
+    pub(super) fn finish_create(
+        &mut self,
+        ticket: CreateTicket,
+        made: Option<InodeId>,
+    ) -> (Option<Handle>, Vec<InodeId>) {
+        self.creates.remove(&ticket.0);
+        let handle = made.map(|ino| {
+            self.begin_open(ino);
+            self.finish_open(ino)
+        });
+        (handle, self.due_closes())
+    }
+
+    /// The inode behind a handle.
+    pub(super) fn ino(&self, handle: Handle) -> Option<InodeId> {
+        self.files.get(&handle).copied()
+    }
+
+    /// Whether an inode is open here, or about to be.
+    pub(super) fn is_open(&self, ino: InodeId) -> bool {
+        self.inodes.get(&ino).is_some_and(|inode| inode.count > 0)
+    }
+
+    /// Every inode that is open here.
+    pub(super) fn open_inodes(&self) -> Vec<InodeId> {
+        self.inodes.keys().copied().collect()
+    }
+
+    /// The kernel let a handle go.
+    pub(super) fn release(&mut self, handle: Handle) -> Released {
+        let Some(ino) = self.files.remove(&handle) else { return Released::default() };
+        let mut unlock = Vec::new();
+        if let Some(inode) = self.inodes.get_mut(&ino) {
+            inode.lockers.retain(|owner, handles| {
+                let was_there = handles.remove(&handle);
+                if was_there && handles.is_empty() {
+                    unlock.push(*owner);
+                }
+                !handles.is_empty()
+            });
+        }
+        self.leave(ino);
+        Released { ino: Some(ino), unlock, close: self.due_closes() }
+    }
+
+    /// A record lock is about to be asked for through a handle.
+    pub(super) fn note_locker(&mut self, handle: Handle, owner: LockOwner) {
+        if let Some(inode) = self.ino(handle).and_then(|ino| self.inodes.get_mut(&ino)) {
+            inode.lockers.entry(owner).or_default().insert(handle);
+        }
+    }
+
+    /// A process closed a descriptor of this file (fcntl(2): all its locks on the file go).
+    /// Whether it may have any.
+    pub(super) fn take_locker(&mut self, ino: InodeId, owner: LockOwner) -> bool {
+        self.inodes.get_mut(&ino).is_some_and(|inode| inode.lockers.remove(&owner).is_some())
+    }
+
+    fn leave(&mut self, ino: InodeId) {
+        let Some(inode) = self.inodes.get_mut(&ino) else { return };
+        inode.count = inode.count.saturating_sub(1);
+        if inode.count == 0 {
+            self.inodes.remove(&ino);
+            self.closes.push(WaitingClose { ino, creates_until: self.last_number });
+        }
+    }
+
+    fn due_closes(&mut self) -> Vec<InodeId> {
+        let oldest = self.creates.first().copied().unwrap_or(u64::MAX);
+        let inodes = &self.inodes;
+        let mut due = Vec::new();
+        self.closes.retain(|close| {
+            if inodes.contains_key(&close.ino) {
+                // Opened again meanwhile; its last handle will close it.
+                return false;
+            }
+            let wait = oldest <= close.creates_until;
+            if !wait && !due.contains(&close.ino) {
+                due.push(close.ino);
+            }
+            wait
+        });
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! flock(2) and fcntl(2) locks, across hosts. Who waits holds no thread.
+
+use std::future::Future;
+
+use holdfast_client::{LockConflict, LockTicket};
+use holdfast_core::error::PosixError;
+use holdfast_core::id::{InodeId, LockOwner};
+use holdfast_core::lock::{LockAsk, LockMode, LockRange, LockSpace};
+
+use super::{FileSystem, Handle, Outcome, Reply, Shared};
+use crate::errno;
+use std::sync::Arc;
+
+/// What a program asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockRequest {
+    /// Through which open file.
+    pub handle: Handle,
+    /// flock(2), or fcntl(2).
+    pub space: LockSpace,
+    /// Who, as the kernel names it.
+    pub owner: LockOwner,
+    /// `None`: unlock.
+    pub mode: Option<LockMode>,
+    /// Which bytes; a flock covers all.
+    pub range: LockRange,
+    /// The process, for people and `F_GETLK`; 0: not known.
+    pub pid: u32,
+}
+
+impl LockRequest {
+    fn ask(&self, ino: InodeId) -> LockAsk {
+        let range = match self.space {
+            LockSpace::Flock => LockRange::WHOLE,
+            LockSpace::Record => self.range,
+        };
+        LockAsk { ino, space: self.space, owner: self.owner, mode: self.mode, range, pid: self.pid }
+    }
+}
+
+/// A lock that was asked for.
+#[derive(Debug)]
+pub struct LockWait {
+    /// The answer.
+    pub reply: Reply<()>,
+    /// Stops the wait: the answer is then `Interrupted`, or the lock if it came first.
+    pub cancel: Option<LockTicket>,
+}
+
+impl FileSystem {
+    /// Takes, changes or releases a lock. `wait`: until it is free; else `WouldBlock`.
+    pub fn lock(&self, request: LockRequest, wait: bool) -> LockWait {
+        let ino = {
+            let mut files = self.shared.files.lock();
+            let Some(ino) = files.ino(request.handle) else {
+                return LockWait { reply: Reply::Now(Err(PosixError::BadHandle)), cancel: None };
+            };
+            if request.mode.is_some() && request.space == LockSpace::Record {
+                files.note_locker(request.handle, request.owner);
+            }
+            ino
+        };
+        let (ticket, locked) = self.shared.session.lock(request.ask(ino), wait);
+        let reply = Reply::later(async move { locked.await.map_err(|error| errno::answer(&error)) });
+        LockWait { reply, cancel: Some(ticket) }
+    }
+
+    /// Who would be in the way (`F_GETLK`).
+    pub fn query_lock(&self, request: LockRequest) -> Reply<Option<LockConflict>> {
+        let Some(ino) = self.shared.files.lock().ino(request.handle) else {
+            return Reply::Now(Err(PosixError::BadHandle));
+        };
+        let shared = Arc::clone(&self.shared);
+        Reply::later(
+            async move { shared.session.query_lock(request.ask(ino)).await.map_err(|error| errno::answer(&error)) },
+        )
+    }
+}
+
+impl Shared {
+    /// Gives back all locks of one owner on a file.
+    pub(super) fn unlock(
+        &self,
+        ino: InodeId,
+        space: LockSpace,
+        owner: LockOwner,
+    ) -> impl Future<Output = Outcome<()>> + Send + 'static + use<> {
+        let ask = LockAsk { ino, space, owner, mode: None, range: LockRange::WHOLE, pid: 0 };
+        let (_, unlocked) = self.session.lock(ask, false);
+        async move { unlocked.await.map_err(|error| errno::answer(&error)) }
+    }
+}

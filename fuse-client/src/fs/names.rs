@@ -1,0 +1,223 @@
+//! Names: lookup, what makes them, what moves them, what takes them away.
+
+use bytes::Bytes;
+use holdfast_core::attr::{Attr, FileKind, Mode};
+use holdfast_core::error::PosixError;
+use holdfast_core::limits::SYMLINK_BYTES_MAX;
+use holdfast_core::op::{Caller, NewNode, Op, OpReply, RenameMode};
+use nix::fcntl::OFlag;
+
+use super::handles::CreateTicket;
+use super::open::Opened;
+use super::{Entry, FileSystem, Node, Outcome, Reply, Shared, attr_of, check, file_name};
+use crate::errno;
+use std::sync::Arc;
+
+/// What came of a create that opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// The file is new, and open.
+    New(Entry, Opened),
+    /// Another host made the name between our lookup and our create, and the caller does not ask
+    /// to be the only one (`O_EXCL`): look it up and open it. The kernel has not yet checked the
+    /// caller's permission on it, so it is not opened here.
+    Raced,
+}
+
+/// Flags of renameat2(2), as the system call takes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RenameFlags(pub u32);
+
+impl RenameFlags {
+    fn mode(self) -> Outcome<RenameMode> {
+        match self.0 {
+            0 => Ok(RenameMode::Replace),
+            libc::RENAME_NOREPLACE => Ok(RenameMode::NoReplace),
+            libc::RENAME_EXCHANGE => Ok(RenameMode::Exchange),
+            _ => Err(PosixError::Invalid),
+        }
+    }
+}
+
+impl FileSystem {
+    /// What a name in a directory leads to; `.` and `..` too. The root's `..` is itself.
+    pub fn lookup(&self, parent: Node, name: &[u8]) -> Reply<Entry> {
+        let shared = Arc::clone(&self.shared);
+        let ino = shared.ino(parent);
+        match name {
+            b".." if parent == Node::ROOT => self.entry_of(parent),
+            b"." => self.entry_of(parent),
+            b".." => Reply::later(async move { shared.found(shared.session.lookup_parent(ino).await) }),
+            _ => {
+                let name = check!(file_name(name));
+                Reply::later(async move { shared.found(shared.session.lookup(ino, &name).await) })
+            }
+        }
+    }
+
+    fn entry_of(&self, node: Node) -> Reply<Entry> {
+        let shared = Arc::clone(&self.shared);
+        Reply::later(async move { shared.found(shared.session.getattr(shared.ino(node)).await) })
+    }
+
+    /// open(2) of a name that was not there: makes the file and opens it in one step. `mode` is
+    /// after the umask.
+    pub fn create(&self, caller: Caller, parent: Node, name: &[u8], mode: Mode, flags: OFlag) -> Reply<Created> {
+        let shared = Arc::clone(&self.shared);
+        let name = check!(file_name(name));
+        let op = Op::Create { parent: shared.ino(parent), name, node: NewNode::File { open: true }, mode };
+        let (ticket, made) = {
+            let mut files = shared.files.lock();
+            (Creating::new(&shared, files.begin_create()), shared.submit(caller, op))
+        };
+        Reply::later(async move {
+            match made.await {
+                Ok(reply) => {
+                    let attr = attr_of(reply)?;
+                    Ok(Created::New(ticket.shared.entry(attr), ticket.opened(&attr, flags)?))
+                }
+                Err(PosixError::Exists) if !flags.contains(OFlag::O_EXCL) => Ok(Created::Raced),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    /// mknod(2): a file, pipe, socket or device. `mode` is after the umask.
+    pub fn mknod(
+        &self,
+        caller: Caller,
+        parent: Node,
+        name: &[u8],
+        kind: FileKind,
+        mode: Mode,
+        rdev: u32,
+    ) -> Reply<Entry> {
+        let node = match kind {
+            FileKind::Regular => NewNode::File { open: false },
+            FileKind::Fifo | FileKind::Socket => NewNode::Special { kind, rdev: 0 },
+            FileKind::CharDevice | FileKind::BlockDevice => NewNode::Special { kind, rdev },
+            FileKind::Directory => return Reply::Now(Err(PosixError::NotPermitted)),
+            FileKind::Symlink => return Reply::Now(Err(PosixError::Invalid)),
+        };
+        self.make(caller, parent, name, node, mode)
+    }
+
+    /// mkdir(2). `mode` is after the umask.
+    pub fn mkdir(&self, caller: Caller, parent: Node, name: &[u8], mode: Mode) -> Reply<Entry> {
+        self.make(caller, parent, name, NewNode::Directory, mode)
+    }
+
+    /// symlink(2).
+    pub fn symlink(&self, caller: Caller, parent: Node, name: &[u8], target: &[u8]) -> Reply<Entry> {
+        match target.len() {
+            0 => return Reply::Now(Err(PosixError::NoEntry)),
+            1..=SYMLINK_BYTES_MAX => {}
+            _ => return Reply::Now(Err(PosixError::NameTooLong)),
+        }
+        let node = NewNode::Symlink { target: Bytes::copy_from_slice(target) };
+        self.make(caller, parent, name, node, Mode::from_bits(0o777))
+    }
+
+    fn make(&self, caller: Caller, parent: Node, name: &[u8], node: NewNode, mode: Mode) -> Reply<Entry> {
+        let name = check!(file_name(name));
+        self.change_to_entry(caller, Op::Create { parent: self.shared.ino(parent), name, node, mode })
+    }
+
+    /// link(2): another name for a file.
+    pub fn link(&self, caller: Caller, node: Node, parent: Node, name: &[u8]) -> Reply<Entry> {
+        let name = check!(file_name(name));
+        self.change_to_entry(caller, Op::Link { ino: self.shared.ino(node), parent: self.shared.ino(parent), name })
+    }
+
+    /// unlink(2). Handles of the file stay usable.
+    pub fn unlink(&self, caller: Caller, parent: Node, name: &[u8]) -> Reply<()> {
+        let name = check!(file_name(name));
+        self.change(caller, Op::Unlink { parent: self.shared.ino(parent), name })
+    }
+
+    /// rmdir(2).
+    pub fn rmdir(&self, caller: Caller, parent: Node, name: &[u8]) -> Reply<()> {
+        let name = check!(file_name(name));
+        self.change(caller, Op::Rmdir { parent: self.shared.ino(parent), name })
+    }
+
+    /// renameat2(2), with `RENAME_NOREPLACE` and `RENAME_EXCHANGE`; other flags are `Invalid`.
+    pub fn rename(
+        &self,
+        caller: Caller,
+        (parent, name): (Node, &[u8]),
+        (new_parent, new_name): (Node, &[u8]),
+        flags: RenameFlags,
+    ) -> Reply<()> {
+        let op = Op::Rename {
+            mode: check!(flags.mode()),
+            parent: self.shared.ino(parent),
+            name: check!(file_name(name)),
+            new_parent: self.shared.ino(new_parent),
+            new_name: check!(file_name(new_name)),
+        };
+        self.change(caller, op)
+    }
+
+    /// readlink(2).
+    pub fn readlink(&self, node: Node) -> Reply<Bytes> {
+        let shared = Arc::clone(&self.shared);
+        Reply::later(
+            async move { shared.session.readlink(shared.ino(node)).await.map_err(|error| errno::answer(&error)) },
+        )
+    }
+
+    pub(super) fn change(&self, caller: Caller, op: Op) -> Reply<()> {
+        let changed = self.shared.submit(caller, op);
+        Reply::later(async move {
+            match changed.await? {
+                OpReply::Done | OpReply::Attr(_) | OpReply::Written { .. } | OpReply::Copied { .. } => Ok(()),
+            }
+        })
+    }
+
+    fn change_to_entry(&self, caller: Caller, op: Op) -> Reply<Entry> {
+        let changed = self.shared.submit(caller, op);
+        let shared = Arc::clone(&self.shared);
+        Reply::later(async move { Ok(shared.entry(attr_of(changed.await?)?)) })
+    }
+}
+
+impl Shared {
+    fn found(&self, attr: holdfast_core::error::Result<Attr>) -> Outcome<Entry> {
+        attr.map(|attr| self.entry(attr)).map_err(|error| errno::answer(&error))
+    }
+}
+
+/// A create in flight; ends its ticket whatever becomes of the future.
+struct Creating {
+    shared: Arc<Shared>,
+    ticket: Option<CreateTicket>,
+}
+
+impl Creating {
+    fn new(shared: &Arc<Shared>, ticket: CreateTicket) -> Self {
+        Self { shared: Arc::clone(shared), ticket: Some(ticket) }
+    }
+
+    fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
+        let ticket = self.ticket.take().ok_or(PosixError::Io)?;
+        let handle = {
+            let mut files = self.shared.files.lock();
+            let (handle, closes) = files.finish_create(ticket, Some(attr.ino));
+            self.shared.submit_closes(closes);
+            handle.ok_or(PosixError::Io)?
+        };
+        Ok(self.shared.opened(handle, attr, flags))
+    }
+}
+
+impl Drop for Creating {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let mut files = self.shared.files.lock();
+            let (_, closes) = files.finish_create(ticket, None);
+            self.shared.submit_closes(closes);
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Open, release, and what the kernel may cache of an open file.
+
+use std::sync::Arc;
+
+use holdfast_core::attr::Attr;
+use holdfast_core::error::PosixError;
+use holdfast_core::id::{InodeId, LockOwner};
+use holdfast_core::lock::LockSpace;
+use holdfast_core::op::{Caller, Op};
+use nix::fcntl::OFlag;
+
+use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, attr_of};
+
+/// What the kernel's page cache may do for a handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caching {
+    /// Nothing: each read and write comes here. For `O_DIRECT`, and for handles that append: the
+    /// kernel would cache what it appends where *it* believes the end of the file to be.
+    Bypass,
+    /// Cache, but start empty: others may have changed the file while it was closed.
+    Fresh,
+    /// Cache, and what is there from earlier opens is still true.
+    Keep,
+}
+
+/// An open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Names it in later calls.
+    pub handle: Handle,
+    /// What may be cached.
+    pub caching: Caching,
+}
+
+impl FileSystem {
+    /// open(2) of a file that is there. `O_TRUNC` empties it in the same step;
+    /// `kill_privileges`: by somebody without `CAP_FSETID`.
+    pub fn open(&self, caller: Caller, node: Node, flags: OFlag, kill_privileges: bool) -> Reply<Opened> {
+        let ino = self.shared.ino(node);
+        let truncate = flags.contains(OFlag::O_TRUNC);
+        let op = Op::Open { ino, truncate, kill_privileges: truncate && kill_privileges };
+        let (opening, opened) = {
+            let mut files = self.shared.files.lock();
+            files.begin_open(ino);
+            (Opening { shared: Arc::clone(&self.shared), ino: Some(ino) }, self.shared.submit(caller, op))
+        };
+        Reply::later(async move {
+            let attr = attr_of(opened.await?)?;
+            opening.opened(&attr, flags)
+        })
+    }
+
+    /// The last reference to a handle is gone (also mappings). `flock_owner`: who holds a flock(2)
+    /// through it.
+    pub fn release(&self, handle: Handle, flock_owner: Option<LockOwner>) -> Reply<()> {
+        let (ino, owners) = {
+            let mut files = self.shared.files.lock();
+            let released = files.release(handle);
+            self.shared.submit_closes(released.close);
+            let Some(ino) = released.ino else { return Reply::Now(Err(PosixError::BadHandle)) };
+            (ino, released.unlock)
+        };
+        let unlocks: Vec<_> = owners
+            .into_iter()
+            .map(|owner| (owner, LockSpace::Record))
+            .chain(flock_owner.map(|owner| (owner, LockSpace::Flock)))
+            .map(|(owner, space)| self.shared.unlock(ino, space, owner))
+            .collect();
+        if unlocks.is_empty() {
+            return Reply::Now(Ok(()));
+        }
+        Reply::later(async move {
+            for unlocked in unlocks {
+                unlocked.await?;
+            }
+            Ok(())
+        })
+    }
+
+    /// close(2) of one descriptor: the process's fcntl(2) locks on the file go, and a loss of
+    /// changes that nobody has heard of is told, once. No round trip where neither is the case.
+    pub fn flush(&self, node: Node, owner: LockOwner) -> Reply<()> {
+        let ino = self.shared.ino(node);
+        let may_hold = self.shared.files.lock().take_locker(ino, owner);
+        if !may_hold {
+            return Reply::Now(self.shared.tell_loss(ino));
+        }
+        let unlocked = self.shared.unlock(ino, LockSpace::Record, owner);
+        let shared = Arc::clone(&self.shared);
+        Reply::later(async move {
+            unlocked.await?;
+            shared.tell_loss(ino)
+        })
+    }
+}
+
+impl Shared {
+    /// Decides about the cache of a handle whose open was just answered.
+    pub(super) fn opened(&self, handle: Handle, attr: &Attr, flags: OFlag) -> Opened {
+        let keep = self.versions.opened(attr.ino, attr.data_version, self.session.info().epoch);
+        let writes = flags & OFlag::O_ACCMODE != OFlag::O_RDONLY;
+        let caching = if flags.contains(OFlag::O_DIRECT) || (writes && flags.contains(OFlag::O_APPEND)) {
+            Caching::Bypass
+        } else if keep {
+            Caching::Keep
+        } else {
+            Caching::Fresh
+        };
+        Opened { handle, caching }
+    }
+
+    fn tell_loss(&self, ino: InodeId) -> Outcome<()> {
+        if self.session.take_loss(ino) { Err(PosixError::Io) } else { Ok(()) }
+    }
+}
+
+/// An open in flight; takes its count back if nobody waits for it to the end.
+struct Opening {
+    shared: Arc<Shared>,
+    ino: Option<InodeId>,
+}
+
+impl Opening {
+    fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
+        let ino = self.ino.take().ok_or(PosixError::Io)?;
+        let handle = self.shared.files.lock().finish_open(ino);
+        Ok(self.shared.opened(handle, attr, flags))
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        if let Some(ino) = self.ino.take() {
+            let mut files = self.shared.files.lock();
+            let closes = files.abandon_open(ino);
+            self.shared.submit_closes(closes);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! The transport: the kernel's requests on `/dev/fuse`, to [`fs`](crate::fs) and back.
+//!
+//! A seam. `decode`, `encode` and `dispatch` know the kernel's messages and nothing of where they
+//! come from; `device` and the reader threads here are the `/dev/fuse` way to carry them, and
+//! another way can stand beside it.
+//!
+//! Why not a ready-made crate: the ones at hand drop what POSIX needs from the requests (whether a
+//! lock is flock or fcntl, whether set-user-id bits have to go) and refuse interrupts, so that a
+//! process that waits for a lock could not be killed.
+//!
+//! Guarantees: every request is answered exactly once, also when its handler panics; a request that
+//! waits holds no thread; a process that is killed stops waiting, whatever the server does.
+
+mod abi;
+mod answer;
+mod clone;
+mod decode;
+mod device;
+mod dispatch;
+mod encode;
+mod inflight;
+mod init;
+mod notify;
+
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::thread;
+
+use tokio::runtime::Handle as Runtime;
+use tokio::sync::mpsc;
+
+use crate::fs::FileSystem;
+use crate::stats::Stats;
+use dispatch::Dispatcher;
+
+pub use abi::Opcode;
+pub use device::Device;
+pub use encode::Ttl;
+pub use notify::Notifier;
+
+use device::Received;
+
+/// Largest write, and largest read: 1 MiB.
+const IO_BYTES: usize = holdfast_core::limits::IO_BYTES_MAX;
+/// A reader's buffer: a write and its headers.
+const BUFFER_BYTES: usize = IO_BYTES + 4096;
+
+/// How the transport behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Threads that read requests, 1 to 64.
+    pub threads: usize,
+    /// Reads ahead and other requests in the background that the kernel keeps in flight.
+    pub max_background: u16,
+    /// How long the kernel may believe names and attributes. Zero: it asks each time.
+    pub ttl: Ttl,
+    /// Listings bring attributes along. Pays only with a `ttl`, as the kernel asks again without.
+    pub readdirplus: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { threads: 2, max_background: 64, ttl: Ttl::default(), readdirplus: false }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The file system was unmounted.
+    Unmounted,
+    /// The connection was aborted: what waited has failed.
+    Aborted,
+}
+
+/// A kernel connection that is being served.
+#[derive(Debug)]
+pub struct Connection {
+    notifier: Notifier,
+    ended: mpsc::Receiver<Ended>,
+}
+
+impl Connection {
+    /// Agrees with the kernel on how to talk, on a device that was just given to mount(2), and
+    /// serves from then on, on threads of its own.
+    ///
+    /// # Errors
+    /// When the kernel is too old, or a thread cannot be started.
+    pub fn start(
+        device: Device,
+        fs: FileSystem,
+        runtime: Runtime,
+        settings: Settings,
+        stats: Arc<Stats>,
+    ) -> io::Result<Self> {
+        let device = Arc::new(device);
+        init::agree(&device, settings)?;
+        let notifier = Notifier::start(Arc::clone(&device), Arc::clone(&stats))?;
+        let dispatcher = Arc::new(Dispatcher::new(fs, runtime, settings.ttl, stats, notifier.clone()));
+        let threads = settings.threads.clamp(1, 64);
+        let (sender, ended) = mpsc::channel(threads);
+        let mut queues = vec![Arc::clone(&device)];
+        for _ in 1..threads {
+            queues.push(Arc::new(device.clone_queue()?));
+        }
+        for (number, queue) in queues.into_iter().enumerate() {
+            let (dispatcher, sender) = (Arc::clone(&dispatcher), sender.clone());
+            let serve = move || {
+                let ended = serve(&queue, &dispatcher);
+                // A full channel means that another thread has said so already.
+                let _ = sender.try_send(ended);
+            };
+            thread::Builder::new().name(format!("fuse-{number}")).spawn(serve)?;
+        }
+        Ok(Self { notifier, ended })
+    }
+
+    /// Tells the kernel to drop what it caches.
+    #[must_use]
+    pub fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    /// Waits for the end of the mount.
+    pub async fn ended(&mut self) -> Ended {
+        self.ended.recv().await.unwrap_or(Ended::Unmounted)
+    }
+}
+
+fn serve(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>) -> Ended {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        match queue.receive(&mut buffer) {
+            Received::Request(len) => {
+                let message = &buffer[..len];
+                let handled = std::panic::catch_unwind(AssertUnwindSafe(|| dispatcher.handle(queue, message)));
+                if handled.is_err() {
+                    tracing::error!("the handler of a request panicked; the caller got an input/output error");
+                }
+            }
+            Received::Ended(ended) => return ended,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use super::*;
+
+/// Length of the header before every request.
+const IN_HEADER: usize = 40;
+
+fn message(opcode: Opcode, body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(IN_HEADER + body.len()).unwrap();
+    let mut bytes = Vec::new();
+    bytes.extend(len.to_ne_bytes());
+    bytes.extend((opcode as u32).to_ne_bytes());
+    for id in [7u64, 9] {
+        bytes.extend(id.to_ne_bytes());
+    }
+    for id in [1000u32, 100, 4242, 0] {
+        bytes.extend(id.to_ne_bytes());
+    }
+    bytes.extend(body);
+    bytes
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+#[test]
+fn a_header_is_read_and_its_length_checked() {
+    let bytes = message(Opcode::Lookup, b"name\0");
+    let (header, input) = header(&bytes).unwrap();
+    assert_eq!((header.unique, header.node, header.uid, header.gid, header.pid), (7, 9, 1000, 100, 4242));
+    assert!(matches!(request(Opcode::Lookup, input), Ok(Request::Lookup { name: b"name" })));
+    assert!(super::header(&bytes[..bytes.len() - 1]).is_err());
+    assert!(super::header(&bytes[..10]).is_err());
+}
+
+#[test]
+fn no_message_is_too_short_to_be_refused() {
+    for opcode in Opcode::ALL {
+        for len in 0..120 {
+            let body = vec![0u8; len];
+            let _ = request(opcode, Input(&body));
+            let _ = request(opcode, Input(&vec![0xffu8; len]));
+        }
+    }
+}
+
+#[test]
+fn a_write_must_carry_the_bytes_it_announces() {
+    let mut body = words(&[1, 0, 4096, 0, 3, abi::WRITE_KILL_SUIDGID, 0, 0, 0, 0]);
+    body.extend(b"abc");
+    let Ok(Request::Write { handle: 1, offset: 4096, data: b"abc", flags: 0, kill_privileges: true }) =
+        request(Opcode::Write, Input(&body))
+    else {
+        panic!("not a write of three bytes");
+    };
+    body.push(b'd');
+    assert_eq!(request(Opcode::Write, Input(&body)).err(), Some(Malformed));
+}
+
+#[test]
+fn flock_and_fcntl_are_told_apart() {
+    let lock = |flags| {
+        let kind = u32::try_from(libc::F_WRLCK).unwrap();
+        let body = words(&[3, 0, 5, 0, 0, 0, u32::MAX, i32::MAX.unsigned_abs(), kind, 77, flags, 0]);
+        match request(Opcode::SetLkW, Input(&body)) {
+            Ok(Request::SetLk { lock, wait: true }) => lock,
+            other => panic!("not a lock: {other:?}"),
+        }
+    };
+    assert!(lock(abi::LK_FLOCK).flock);
+    let record = lock(0);
+    assert!(!record.flock);
+    assert_eq!((record.handle, record.owner, record.start, record.end, record.pid), (3, 5, 0, i64::MAX as u64, 77));
+    assert_eq!(record.mode, Some(LockMode::Exclusive));
+}
+
+#[test]
+fn times_before_1970_keep_their_nanoseconds() {
+    let valid = fattr::ATIME | fattr::MTIME | fattr::MTIME_NOW | fattr::KILL_SUIDGID;
+    let mut body = words(&[valid, 0, 0, 0, 0, 0, 0, 0]);
+    for secs in [-2i64, 0, 0] {
+        body.extend(secs.to_ne_bytes());
+    }
+    body.extend(words(&[250_000_000, 0, 0, 0, 0, 0, 0, 0]));
+    let Ok(Request::SetAttr { set }) = request(Opcode::SetAttr, Input(&body)) else {
+        panic!("not a setattr");
+    };
+    assert_eq!(set.atime, Some(SetTime::To(Timestamp { secs: -2, nanos: 250_000_000 })));
+    assert_eq!(set.mtime, Some(SetTime::Now));
+    assert!(set.kill_privileges && set.size.is_none());
+}

@@ -1,0 +1,413 @@
+//! From a decoded request to the file system, and from its reply to an answer.
+//!
+//! Answers from memory go out on the thread that read the request; what has to wait becomes a task.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use holdfast_client::LockTicket;
+use holdfast_core::attr::{Mode, SetAttr};
+use holdfast_core::error::PosixError;
+use holdfast_core::id::LockOwner;
+use holdfast_core::lock::{LockMode, LockRange, LockSpace};
+use holdfast_core::op::{Caller, XattrMode};
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, OFlag};
+use tokio::runtime::Handle as Runtime;
+
+use super::abi::{self, Opcode};
+use super::answer::Answer;
+use super::decode::{self, Header, Lock, Request};
+use super::device::Device;
+use super::encode::{Output, PlusEntry, Ttl, kind_of_bits};
+use super::inflight::Inflight;
+use super::notify::Notifier;
+use crate::fs::{
+    Caching, Created, Entry, FileSystem, FsStat, Handle, Listing, LockConflict, LockRequest, LockWait, Node, Opened,
+    Outcome, RenameFlags, Reply,
+};
+use crate::stats::Stats;
+
+/// Everything that a request needs.
+#[derive(Debug)]
+pub(super) struct Dispatcher {
+    fs: FileSystem,
+    runtime: Runtime,
+    ttl: Ttl,
+    stats: Arc<Stats>,
+    notifier: Notifier,
+    inflight: Arc<Inflight>,
+}
+
+impl Dispatcher {
+    pub(super) fn new(fs: FileSystem, runtime: Runtime, ttl: Ttl, stats: Arc<Stats>, notifier: Notifier) -> Self {
+        Self { fs, runtime, ttl, stats, notifier, inflight: Arc::default() }
+    }
+
+    /// Handles one message of the kernel. Returns at once.
+    pub(super) fn handle(&self, device: &Arc<Device>, message: &[u8]) {
+        let Ok((header, input)) = decode::header(message) else {
+            tracing::error!(len = message.len(), "a message of the kernel is cut off");
+            return;
+        };
+        let Some(opcode) = Opcode::from_number(header.opcode) else {
+            // A newer kernel's request; it will not ask again.
+            let _ = device.answer(header.unique, -libc::ENOSYS, &[]);
+            return;
+        };
+        let answer = Answer::new(device, &self.stats, header.unique, opcode);
+        match decode::request(opcode, input) {
+            Ok(request) => self.request(header, request, answer),
+            Err(decode::Malformed) => {
+                tracing::error!(?opcode, len = message.len(), "a request of the kernel is malformed");
+                answer.error(PosixError::Invalid);
+            }
+        }
+    }
+
+    fn request(&self, header: Header, request: Request<'_>, answer: Answer) {
+        let fs = &self.fs;
+        let node = Node(header.node);
+        let caller = Caller { uid: header.uid, gid: header.gid };
+        let call = Call { thread: header.pid, answer };
+        match request {
+            Request::Lookup { name } => self.entry(call, fs.lookup(node, name)),
+            Request::GetAttr => self.attr(call, fs.getattr(node)),
+            Request::StatX => self.statx(call, fs.getattr(node)),
+            Request::SetAttr { set } => self.setattr(call, caller, node, set),
+            Request::ReadLink => self.reply(call, fs.readlink(node), |target: Bytes, answer| answer.bytes(&target)),
+            Request::Symlink { name, target } => self.entry(call, fs.symlink(caller, node, name, target)),
+            Request::MkNod { name, mode, rdev } => match kind_of_bits(mode) {
+                Some(kind) => self.entry(call, fs.mknod(caller, node, name, kind, Mode::from_bits(mode), rdev)),
+                None => call.answer.error(PosixError::Invalid),
+            },
+            Request::MkDir { name, mode } => self.entry(call, fs.mkdir(caller, node, name, Mode::from_bits(mode))),
+            Request::Unlink { name } => self.done(call, fs.unlink(caller, node, name)),
+            Request::RmDir { name } => self.done(call, fs.rmdir(caller, node, name)),
+            Request::Rename { name, new_parent, new_name, flags } => {
+                let to = (Node(new_parent), new_name);
+                self.done(call, fs.rename(caller, (node, name), to, RenameFlags(flags)));
+            }
+            Request::Link { node: file, name } => self.entry(call, fs.link(caller, Node(file), node, name)),
+            Request::Open { flags, kill_privileges } => {
+                self.open(call, fs.open(caller, node, OFlag::from_bits_retain(flags), kill_privileges));
+            }
+            Request::Create { name, mode, flags } => {
+                let flags = OFlag::from_bits_retain(flags);
+                self.create(call, fs.create(caller, node, name, Mode::from_bits(mode), flags));
+            }
+            Request::Read { offset, len } => {
+                self.reply(call, fs.read(node, offset, len), |data, answer| answer.read(data));
+            }
+            Request::Write { .. } => self.write(call, caller, node, request),
+            Request::StatFs => self.reply(call, fs.statfs(), |stat, answer| answer.body(&statfs_out(stat))),
+            Request::Release { handle, flock_owner } => {
+                self.done(call, fs.release(Handle(handle), flock_owner.map(LockOwner)));
+            }
+            Request::FSync | Request::FSyncDir => self.done(call, fs.fsync(node)),
+            Request::Flush { owner } => self.done(call, fs.flush(node, LockOwner(owner))),
+            Request::SetXattr { name, value, flags } => match xattr_mode(flags) {
+                Some(mode) => self.done(call, fs.setxattr(caller, node, name, value, mode)),
+                None => call.answer.error(PosixError::Invalid),
+            },
+            Request::GetXattr { name, room } => self.sized(call, fs.getxattr(node, name), room),
+            Request::ListXattr { room } => self.sized(call, fs.listxattr(node), room),
+            Request::RemoveXattr { name } => self.done(call, fs.removexattr(caller, node, name)),
+            Request::OpenDir => self.reply(call, fs.opendir(node), |handle, answer| {
+                let mut out = Output::default();
+                answer.body(out.open_out(handle.0, 0));
+            }),
+            Request::ReadDir { handle, offset, room, plus } => {
+                let ttl = self.ttl;
+                self.reply(call, fs.readdir(Handle(handle), offset, plus), move |listing, answer| {
+                    answer.body(&listing_out(&listing, room as usize, plus, ttl));
+                });
+            }
+            Request::ReleaseDir { handle } => self.done(call, fs.releasedir(Handle(handle))),
+            Request::GetLk(lock) => self.query_lock(call, lock),
+            Request::SetLk { lock, wait } => self.lock(call, lock, wait),
+            Request::FAllocate { handle, offset, len, mode } => {
+                let mode = FallocateFlags::from_bits_retain(mode);
+                self.done(call, fs.fallocate(caller, Handle(handle), offset, len, mode));
+            }
+            Request::LSeek { offset, whence } => self.seek(call, node, offset, whence),
+            Request::Copy { .. } => self.copy(call, caller, request),
+            Request::Interrupt { unique } => {
+                call.answer.none();
+                self.inflight.interrupt(unique);
+            }
+            Request::Forget => call.answer.none(),
+            Request::Destroy => call.answer.done(),
+            Request::Init { .. } => call.answer.error(PosixError::Io),
+            Request::Unsupported(Opcode::Ioctl) => call.answer.errno(Errno::ENOTTY),
+            Request::Unsupported(_) => call.answer.errno(Errno::ENOSYS),
+        }
+    }
+
+    /// Answers a reply, now or when it comes.
+    fn reply<T: Send + 'static>(&self, call: Call, reply: Reply<T>, encode: impl FnOnce(T, Answer) + Send + 'static) {
+        self.reply_or(call, reply, encode, drop);
+    }
+
+    /// The same; `undo` gets what came for a caller who was killed meanwhile.
+    fn reply_or<T: Send + 'static>(
+        &self,
+        call: Call,
+        reply: Reply<T>,
+        encode: impl FnOnce(T, Answer) + Send + 'static,
+        undo: impl FnOnce(T) + Send + 'static,
+    ) {
+        match reply {
+            Reply::Now(outcome) => finish(outcome, call.answer, encode),
+            Reply::Later(future) => {
+                let mut wait = self.inflight.enter(call.answer.unique());
+                self.runtime.spawn(async move {
+                    let mut future: BoxFuture<'static, Outcome<T>> = future;
+                    tokio::select! {
+                        biased;
+                        outcome = &mut future => return finish(outcome, call.answer, encode),
+                        () = wait.killed(call.thread) => call.answer.error(PosixError::Interrupted),
+                    }
+                    if let Ok(value) = future.await {
+                        undo(value);
+                    }
+                });
+            }
+        }
+    }
+
+    fn done(&self, call: Call, reply: Reply<()>) {
+        self.reply(call, reply, |(), answer| answer.done());
+    }
+
+    fn entry(&self, call: Call, reply: Reply<Entry>) {
+        let ttl = self.ttl;
+        self.reply(call, reply, move |entry, answer| {
+            let mut out = Output::with_capacity(abi::ENTRY_OUT);
+            answer.body(out.entry_out(entry.node.0, &entry.attr, ttl));
+        });
+    }
+
+    fn attr(&self, call: Call, reply: Reply<Entry>) {
+        let ttl = self.ttl;
+        self.reply(call, reply, move |entry, answer| {
+            let mut out = Output::default();
+            answer.body(out.attr_out(entry.node.0, &entry.attr, ttl));
+        });
+    }
+
+    fn statx(&self, call: Call, reply: Reply<Entry>) {
+        let ttl = self.ttl;
+        self.reply(call, reply, move |entry, answer| {
+            let mut out = Output::default();
+            answer.body(out.statx_out(entry.node.0, &entry.attr, ttl));
+        });
+    }
+
+    fn setattr(&self, call: Call, caller: Caller, node: Node, set: SetAttr) {
+        self.attr(call, self.fs.setattr(caller, node, set));
+    }
+
+    fn open(&self, call: Call, reply: Reply<Opened>) {
+        let fs = self.fs.clone();
+        let encode = |opened: Opened, answer: Answer| {
+            let mut out = Output::default();
+            answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
+        };
+        self.reply_or(call, reply, encode, move |opened| drop(fs.release(opened.handle, None)));
+    }
+
+    fn create(&self, call: Call, reply: Reply<Created>) {
+        let (fs, ttl) = (self.fs.clone(), self.ttl);
+        let encode = move |created: Created, answer: Answer| match created {
+            Created::New(entry, opened) => {
+                let mut out = Output::with_capacity(abi::ENTRY_OUT + 16);
+                out.entry_out(entry.node.0, &entry.attr, ttl);
+                answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
+            }
+            // Makes the kernel walk the path again, and open what it finds with all its checks.
+            Created::Raced => answer.errno(Errno::ESTALE),
+        };
+        let undo = move |created| {
+            if let Created::New(_, opened) = created {
+                drop(fs.release(opened.handle, None));
+            }
+        };
+        self.reply_or(call, reply, encode, undo);
+    }
+
+    fn write(&self, call: Call, caller: Caller, node: Node, request: Request<'_>) {
+        let Request::Write { handle, offset, data, flags, kill_privileges } = request else {
+            return call.answer.error(PosixError::Io);
+        };
+        self.stats.wrote(data.len());
+        let flags = OFlag::from_bits_retain(flags);
+        let data = Bytes::copy_from_slice(data);
+        let reply = self.fs.write(caller, Handle(handle), offset, data, flags, kill_privileges);
+        let notifier = self.notifier.clone();
+        self.reply(call, reply, move |written, answer| {
+            let mut out = Output::default();
+            answer.body(out.u32(written.len).u32(0));
+            if written.offset != offset {
+                // An append: the kernel may have cached the bytes where it believed the end to be.
+                notifier.drop_pages(node, offset.min(written.offset), None, || ());
+            }
+        });
+    }
+
+    fn seek(&self, call: Call, node: Node, offset: u64, whence: u32) {
+        let hole = match i32::try_from(whence) {
+            Ok(libc::SEEK_DATA) => false,
+            Ok(libc::SEEK_HOLE) => true,
+            _ => return call.answer.error(PosixError::Invalid),
+        };
+        self.reply(call, self.fs.seek(node, offset, hole), |offset, answer| {
+            let mut out = Output::default();
+            answer.body(out.u64(offset));
+        });
+    }
+
+    fn copy(&self, call: Call, caller: Caller, request: Request<'_>) {
+        let Request::Copy { from, from_offset, to, to_offset, len, flags, wide } = request else {
+            return call.answer.error(PosixError::Io);
+        };
+        if flags != 0 {
+            return call.answer.error(PosixError::Invalid);
+        }
+        let reply = self.fs.copy(caller, (Handle(from), from_offset), (Handle(to), to_offset), len);
+        self.reply(call, reply, move |copied, answer| {
+            let mut out = Output::default();
+            answer.body(if wide { out.u64(copied) } else { out.u32(u32::try_from(copied).unwrap_or(u32::MAX)).u32(0) });
+        });
+    }
+
+    fn sized(&self, call: Call, reply: Reply<Bytes>, room: u32) {
+        self.reply(call, reply, move |value, answer| {
+            let len = u32::try_from(value.len()).unwrap_or(u32::MAX);
+            if room == 0 {
+                let mut out = Output::default();
+                answer.body(out.u32(len).u32(0));
+            } else if len > room {
+                answer.error(PosixError::OutOfRange);
+            } else {
+                answer.bytes(&value);
+            }
+        });
+    }
+
+    fn lock(&self, call: Call, lock: Lock, wait: bool) {
+        let Some(request) = lock_request(lock) else { return call.answer.error(PosixError::Invalid) };
+        let LockWait { reply, cancel } = self.fs.lock(request, wait);
+        match (reply, cancel) {
+            (Reply::Later(future), Some(ticket)) => self.wait_for_lock(call, future, ticket),
+            (reply, _) => self.done(call, reply),
+        }
+    }
+
+    fn wait_for_lock(&self, call: Call, mut future: BoxFuture<'static, Outcome<()>>, ticket: LockTicket) {
+        let mut wait = self.inflight.enter(call.answer.unique());
+        self.runtime.spawn(async move {
+            let outcome = tokio::select! {
+                biased;
+                outcome = &mut future => outcome,
+                () = wait.interrupted() => {
+                    ticket.cancel();
+                    future.await
+                }
+            };
+            finish(outcome, call.answer, |(), answer| answer.done());
+        });
+    }
+
+    fn query_lock(&self, call: Call, lock: Lock) {
+        let Some(request) = lock_request(lock) else { return call.answer.error(PosixError::Invalid) };
+        self.reply(call, self.fs.query_lock(request), move |conflict, answer| answer.body(&lock_out(conflict, lock)));
+    }
+}
+
+/// A request under way.
+struct Call {
+    /// The thread that waits for it; 0: not known.
+    thread: u32,
+    answer: Answer,
+}
+
+fn finish<T>(outcome: Outcome<T>, answer: Answer, encode: impl FnOnce(T, Answer)) {
+    match outcome {
+        Ok(value) => encode(value, answer),
+        Err(error) => answer.error(error),
+    }
+}
+
+const fn open_flags(caching: Caching) -> u32 {
+    match caching {
+        Caching::Bypass => abi::fopen::DIRECT_IO,
+        Caching::Fresh => 0,
+        Caching::Keep => abi::fopen::KEEP_CACHE,
+    }
+}
+
+const fn xattr_mode(flags: i32) -> Option<XattrMode> {
+    match flags {
+        0 => Some(XattrMode::Either),
+        libc::XATTR_CREATE => Some(XattrMode::Create),
+        libc::XATTR_REPLACE => Some(XattrMode::Replace),
+        _ => None,
+    }
+}
+
+fn lock_request(lock: Lock) -> Option<LockRequest> {
+    Some(LockRequest {
+        handle: Handle(lock.handle),
+        space: if lock.flock { LockSpace::Flock } else { LockSpace::Record },
+        owner: LockOwner(lock.owner),
+        mode: lock.mode,
+        range: LockRange::new(lock.start, lock.end)?,
+        pid: lock.pid,
+    })
+}
+
+fn lock_out(conflict: Option<LockConflict>, asked: Lock) -> Output {
+    let (start, end, kind, pid) = match conflict {
+        None => (asked.start, asked.end, libc::F_UNLCK, 0),
+        Some(held) => {
+            let kind = match held.mode {
+                LockMode::Shared => libc::F_RDLCK,
+                LockMode::Exclusive => libc::F_WRLCK,
+            };
+            (held.range.start(), held.range.end(), kind, held.pid)
+        }
+    };
+    let mut out = Output::default();
+    out.u64(start).u64(end).u32(kind.unsigned_abs()).u32(pid);
+    out
+}
+
+fn statfs_out(stat: FsStat) -> Output {
+    const BLOCK: u64 = 4096;
+    let mut out = Output::default();
+    let free = stat.bytes_free / BLOCK;
+    out.u64(stat.bytes_total / BLOCK).u64(free).u64(free).u64(stat.inodes_total).u64(stat.inodes_free);
+    out.u32(4096).u32(255).u32(4096).u32(0);
+    for _ in 0..6 {
+        out.u32(0);
+    }
+    out
+}
+
+fn listing_out(listing: &Listing, room: usize, plus: bool, ttl: Ttl) -> Output {
+    let mut out = Output::with_capacity(room.min(64 << 10));
+    for entry in listing.entries() {
+        let (node, offset, kind, name) = (entry.node.0, entry.offset, entry.kind, &entry.name[..]);
+        let fits = if plus {
+            out.dirent_plus(room, PlusEntry { node, offset, kind, name, attr: entry.attr.as_ref() }, ttl)
+        } else {
+            out.dirent(room, node, offset, kind, name)
+        };
+        if !fits {
+            break;
+        }
+    }
+    out
+}

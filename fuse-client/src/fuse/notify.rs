@@ -1,0 +1,187 @@
+//! Telling the kernel to drop pages, on threads of their own.
+//!
+//! A notification waits for pages that are locked for a read or write, and those wait for answers of
+//! this very process. So no request handler, no reader thread and no task of the session ever sends
+//! one; they leave it here. Bounded by the number of inodes: what waits for one inode is merged.
+//!
+//! One notification at a time for an inode; one that hangs holds one thread. When all threads hang,
+//! more are started, up to a limit; past it the server's own deadline (the lease) ends the wait.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use parking_lot::{Condvar, Mutex};
+
+use super::abi;
+use super::device::Device;
+use super::encode::Output;
+use crate::fs::Node;
+use crate::stats::Stats;
+
+/// Threads from the start.
+const THREADS: usize = 2;
+/// Threads at most.
+const THREADS_MAX: usize = 16;
+/// A notification that takes longer hangs: another thread takes its place.
+const HANG: Duration = Duration::from_secs(1);
+
+/// Called when the kernel's copy is gone.
+type Done = Box<dyn FnOnce() + Send>;
+
+/// Drops what the kernel caches. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Notifier(Arc<Shared>);
+
+struct Shared {
+    device: Arc<Device>,
+    stats: Arc<Stats>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: HashMap<Node, Pending>,
+    order: VecDeque<Node>,
+    busy: HashMap<Node, Instant>,
+    threads: usize,
+    stopped: bool,
+}
+
+struct Pending {
+    start: u64,
+    /// `None`: to the end of the file.
+    end: Option<u64>,
+    done: Vec<Done>,
+}
+
+impl Notifier {
+    pub(super) fn start(device: Arc<Device>, stats: Arc<Stats>) -> io::Result<Self> {
+        let state = Mutex::new(State { threads: THREADS, ..State::default() });
+        let notifier = Self(Arc::new(Shared { device, stats, state, changed: Condvar::new() }));
+        for _ in 0..THREADS {
+            notifier.spawn()?;
+        }
+        Ok(notifier)
+    }
+
+    /// Leaves it to a notifier thread to drop attributes and pages of an inode; `len: None`: to the
+    /// end. `done` is called when the kernel's copy is gone, or there is no kernel any more.
+    pub fn drop_pages(&self, node: Node, offset: u64, len: Option<u64>, done: impl FnOnce() + Send + 'static) {
+        let end = len.and_then(|len| offset.checked_add(len));
+        let mut state = self.0.state.lock();
+        if state.stopped {
+            drop(state);
+            return done();
+        }
+        match state.waiting.get_mut(&node) {
+            Some(pending) => {
+                pending.start = pending.start.min(offset);
+                pending.end = pending.end.zip(end).map(|(one, other)| one.max(other));
+                pending.done.push(Box::new(done));
+            }
+            None => {
+                state.waiting.insert(node, Pending { start: offset, end, done: vec![Box::new(done)] });
+                state.order.push_back(node);
+            }
+        }
+        let help = state.wants_help();
+        if help {
+            state.threads += 1;
+        }
+        drop(state);
+        self.0.changed.notify_one();
+        if help {
+            tracing::warn!("the kernel takes long to drop pages; another thread is started");
+            if let Err(error) = self.spawn() {
+                self.0.state.lock().threads -= 1;
+                tracing::error!(%error, "cannot start a notifier thread");
+            }
+        }
+    }
+
+    /// Ends the threads; what still waits is told done, as the kernel's copy goes with the mount.
+    pub fn stop(&self) {
+        let waiting: Vec<Pending> = {
+            let mut state = self.0.state.lock();
+            state.stopped = true;
+            state.order.clear();
+            state.waiting.drain().map(|(_, pending)| pending).collect()
+        };
+        self.0.changed.notify_all();
+        waiting.into_iter().flat_map(|pending| pending.done).for_each(|done| done());
+    }
+
+    fn spawn(&self) -> io::Result<()> {
+        let shared = Arc::clone(&self.0);
+        thread::Builder::new().name("fuse-notify".to_owned()).spawn(move || shared.work()).map(drop)
+    }
+}
+
+impl State {
+    /// The oldest inode that waits and is not being worked on.
+    fn next(&mut self) -> Option<(Node, Pending)> {
+        let at = self.order.iter().position(|node| !self.busy.contains_key(node))?;
+        let node = self.order.remove(at)?;
+        let pending = self.waiting.remove(&node)?;
+        self.busy.insert(node, Instant::now());
+        Some((node, pending))
+    }
+
+    fn wants_help(&self) -> bool {
+        let hanging = self.busy.values().filter(|since| since.elapsed() > HANG).count();
+        self.threads < THREADS_MAX && hanging >= self.threads
+    }
+}
+
+impl Shared {
+    fn work(&self) {
+        loop {
+            let next = {
+                let mut state = self.state.lock();
+                loop {
+                    if state.stopped {
+                        return;
+                    }
+                    match state.next() {
+                        Some(next) => break next,
+                        None => self.changed.wait(&mut state),
+                    }
+                }
+            };
+            let (node, pending) = next;
+            self.drop_now(node, &pending);
+            pending.done.into_iter().for_each(|done| done());
+            self.state.lock().busy.remove(&node);
+            self.changed.notify_one();
+        }
+    }
+
+    fn drop_now(&self, node: Node, pending: &Pending) {
+        let mut body = Output::default();
+        let start = i64::try_from(pending.start).unwrap_or(i64::MAX);
+        // Zero or less means "to the end" to the kernel.
+        let len = pending.end.map_or(0, |end| i64::try_from(end - pending.start).unwrap_or(0));
+        body.u64(node.0).i64(start).i64(len);
+        self.stats.invalidated();
+        match self.device.notify(abi::NOTIFY_INVAL_INODE, body.bytes()) {
+            // ENOENT: the kernel does not know the inode (any more).
+            Ok(()) | Err(Errno::ENOENT | Errno::ENODEV | Errno::ECONNABORTED | Errno::ENOTCONN) => {}
+            Err(error) => tracing::error!(%error, node = node.0, "the kernel did not drop pages of a file"),
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notifier").field("waiting", &self.state.lock().order.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! What the session tells the mount: others changed a file, or the session was lost.
+
+use std::sync::{Arc, OnceLock};
+
+use holdfast_client::{InvalidateDone, Invalidation, SessionEvents};
+use holdfast_core::id::InodeId;
+
+use crate::fs::FileSystem;
+use crate::fs::versions::CachedVersions;
+use crate::fuse::Notifier;
+
+/// Carries the session's events to the kernel's cache. Events that come before there is a mount
+/// find nothing cached.
+#[derive(Debug, Default)]
+pub(super) struct MountEvents {
+    pub(super) versions: Arc<CachedVersions>,
+    mount: OnceLock<(FileSystem, Notifier)>,
+}
+
+impl MountEvents {
+    /// From now on there is a kernel that caches.
+    pub(super) fn attach(&self, fs: FileSystem, notifier: Notifier) {
+        // A mount is attached once; a second time would be a defect and changes nothing.
+        let _ = self.mount.set((fs, notifier));
+    }
+}
+
+impl SessionEvents for MountEvents {
+    fn invalidate(&self, what: Invalidation, done: InvalidateDone) {
+        self.versions.invalidated(what.ino, what.data_version);
+        match self.mount.get() {
+            None => done.confirm(),
+            Some((fs, notifier)) => {
+                notifier.drop_pages(fs.node(what.ino), what.offset, what.len, move || done.confirm());
+            }
+        }
+    }
+
+    fn session_lost(&self, lost: &[InodeId]) {
+        tracing::error!(
+            files_with_lost_changes = lost.len(),
+            "the server gave this mount's session up; changes that were not synced are lost and a new session began"
+        );
+        // Others may have changed anything while the server did not wait for us.
+        self.versions.clear();
+        if let Some((fs, notifier)) = self.mount.get() {
+            for node in fs.open_nodes() {
+                notifier.drop_pages(node, 0, None, || ());
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Mount options, as `-o` and mount(8) give them.
+//!
+//! Options that only concern mount(8) itself or systemd (`_netdev`, `nofail`, `x-...`) are taken
+//! and mean nothing here. Anything else that is not known is an error, so that a typing mistake in
+//! fstab does not go unnoticed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use holdfast_client::Patience;
+use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::size::ByteSize;
+use nix::mount::MsFlags;
+
+/// How long a soft mount waits for its server, where `timeout=` says nothing.
+pub const SOFT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// How far ahead the kernel reads, where `readahead=` says nothing.
+pub const READAHEAD_DEFAULT: ByteSize = ByteSize(8 << 20);
+/// Threads that read requests, where `threads=` says nothing.
+pub const THREADS_DEFAULT: usize = 2;
+
+/// What a mount is asked to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountOptions {
+    /// `ro`: nothing can be changed through this mount.
+    pub read_only: bool,
+    /// `suid`, `nosuid`: whether set-user-id bits count. `None`: as the volume's policy says.
+    pub suid: Option<bool>,
+    /// `dev`, `nodev`: whether device inodes work. `None`: as the volume's policy says.
+    pub dev: Option<bool>,
+    /// `noexec`, `sync`, `dirsync`, `noatime` and others that the kernel sees to.
+    pub flags: MsFlags,
+    /// `hard` (wait for the server for ever) or `soft,timeout=SECONDS`.
+    pub patience: Patience,
+    /// `fg`: stay in the foreground.
+    pub foreground: bool,
+    /// `readahead=SIZE`: how far ahead the kernel reads.
+    pub readahead: ByteSize,
+    /// `threads=N`: threads that read requests.
+    pub threads: usize,
+    /// `tls_ca=FILE`: the authority that signed the server's certificate.
+    pub tls_ca: Option<PathBuf>,
+    /// `tls_cert=FILE`: our certificate.
+    pub tls_cert: Option<PathBuf>,
+    /// `tls_key=FILE`: its key.
+    pub tls_key: Option<PathBuf>,
+    /// `token_file=FILE`: the secret that the server may ask for.
+    pub token_file: Option<PathBuf>,
+    /// `log=FILE`: where a daemon writes its log.
+    pub log: Option<PathBuf>,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        Self {
+            read_only: false,
+            suid: None,
+            dev: None,
+            flags: MsFlags::empty(),
+            patience: Patience::Hard,
+            foreground: false,
+            readahead: READAHEAD_DEFAULT,
+            threads: THREADS_DEFAULT,
+            tls_ca: None,
+            tls_cert: None,
+            tls_key: None,
+            token_file: None,
+            log: None,
+        }
+    }
+}
+
+impl MountOptions {
+    /// Reads a comma-separated list. Of options that contradict each other the last one counts.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the option and what it takes.
+    pub fn parse(list: &str) -> Result<Self> {
+        Self::from_words(list.split(','))
+    }
+
+    /// The same for options that are split already.
+    ///
+    /// # Errors
+    /// `Invalid`, naming the option and what it takes.
+    pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut options = Self::default();
+        let (mut soft, mut timeout) = (false, None);
+        for word in words.into_iter().map(str::trim).filter(|word| !word.is_empty()) {
+            match word.split_once('=') {
+                Some(("timeout" | "timeo", value)) => timeout = Some(seconds(word, value)?),
+                Some((name, value)) => options.value(word, name, value)?,
+                None => match word {
+                    "soft" => soft = true,
+                    "hard" => soft = false,
+                    _ => options.word(word)?,
+                },
+            }
+        }
+        match (soft, timeout) {
+            (true, timeout) => options.patience = Patience::Soft(timeout.unwrap_or(SOFT_TIMEOUT_DEFAULT)),
+            (false, None) => {}
+            (false, Some(_)) => {
+                return Err(invalid(
+                    "mount option timeout= counts only together with soft; add soft or leave it out".into(),
+                ));
+            }
+        }
+        Ok(options)
+    }
+
+    fn word(&mut self, word: &str) -> Result<()> {
+        match word {
+            "ro" => self.read_only = true,
+            "rw" => self.read_only = false,
+            "suid" | "allow_suid" => self.suid = Some(true),
+            "nosuid" => self.suid = Some(false),
+            "dev" | "allow_dev" => self.dev = Some(true),
+            "nodev" => self.dev = Some(false),
+            "fg" => self.foreground = true,
+            "bg" => self.foreground = false,
+            "exec" => self.flags.remove(MsFlags::MS_NOEXEC),
+            "noexec" => self.flags.insert(MsFlags::MS_NOEXEC),
+            "async" => self.flags.remove(MsFlags::MS_SYNCHRONOUS),
+            "sync" => self.flags.insert(MsFlags::MS_SYNCHRONOUS),
+            "dirsync" => self.flags.insert(MsFlags::MS_DIRSYNC),
+            "noatime" => self.flags.insert(MsFlags::MS_NOATIME),
+            "atime" => self.flags.remove(MsFlags::MS_NOATIME),
+            "nodiratime" => self.flags.insert(MsFlags::MS_NODIRATIME),
+            "diratime" => self.flags.remove(MsFlags::MS_NODIRATIME),
+            "relatime" => self.flags.insert(MsFlags::MS_RELATIME),
+            "norelatime" => self.flags.remove(MsFlags::MS_RELATIME),
+            "strictatime" => self.flags.insert(MsFlags::MS_STRICTATIME),
+            "remount" => {
+                return Err(invalid("a holdfast mount cannot be remounted; unmount it and mount it again".to_owned()));
+            }
+            word if is_for_others(word) => {}
+            _ => return Err(unknown(word)),
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, word: &str, name: &str, value: &str) -> Result<()> {
+        let file = || {
+            if value.is_empty() {
+                Err(invalid(format!("mount option {name}= needs a file")))
+            } else {
+                Ok(Some(PathBuf::from(value)))
+            }
+        };
+        match name {
+            "tls_ca" => self.tls_ca = file()?,
+            "tls_cert" => self.tls_cert = file()?,
+            "tls_key" => self.tls_key = file()?,
+            "token_file" => self.token_file = file()?,
+            "log" => self.log = file()?,
+            "readahead" => {
+                let size: ByteSize = value.parse().map_err(|error| invalid(format!("mount option {word}: {error}")))?;
+                if !(4096..=1 << 30).contains(&size.bytes()) {
+                    return Err(invalid(format!("mount option {word}: use 4KiB to 1GiB")));
+                }
+                self.readahead = size;
+            }
+            "threads" => {
+                let threads = value.parse().ok().filter(|threads| (1..=64).contains(threads));
+                self.threads = threads.ok_or_else(|| invalid(format!("mount option {word}: use 1 to 64")))?;
+            }
+            name if is_for_others(name) => {}
+            _ => return Err(unknown(word)),
+        }
+        Ok(())
+    }
+}
+
+/// Words for mount(8), systemd and other readers of fstab.
+fn is_for_others(name: &str) -> bool {
+    let known = [
+        "defaults", "_netdev", "auto", "noauto", "nofail", "user", "nouser", "users", "owner", "group", "comment",
+        "loud", "silent",
+    ];
+    known.contains(&name) || name.starts_with("x-") || name.starts_with("X-")
+}
+
+fn seconds(word: &str, value: &str) -> Result<Duration> {
+    let number = value.strip_suffix('s').unwrap_or(value);
+    let secs: Option<u64> = number.parse().ok().filter(|secs| (1..=86_400).contains(secs));
+    secs.map(Duration::from_secs).ok_or_else(|| invalid(format!("mount option {word}: use 1 to 86400 seconds")))
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}
+
+fn unknown(word: &str) -> Error {
+    invalid(format!(
+        "unknown mount option {word:?}; known are ro, rw, suid, nosuid, dev, nodev, exec, noexec, sync, async, dirsync, \
+         noatime, hard, soft, timeout=SECONDS, fg, readahead=SIZE, threads=N, tls_ca=, tls_cert=, tls_key=, \
+         token_file= and log="
+    ))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,49 @@
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use super::*;
+
+fn error(list: &str) -> String {
+    MountOptions::parse(list).unwrap_err().to_string()
+}
+
+#[test]
+fn nothing_means_the_defaults() {
+    for list in ["", "rw", "defaults,_netdev,nofail,x-systemd.automount,comment=hello", "hard,async,exec"] {
+        assert_eq!(MountOptions::parse(list).unwrap(), MountOptions::default(), "{list:?}");
+    }
+}
+
+#[test]
+fn the_last_of_two_that_contradict_counts() {
+    assert!(!MountOptions::parse("ro,rw").unwrap().read_only);
+    assert_eq!(MountOptions::parse("nosuid,suid").unwrap().suid, Some(true));
+    assert_eq!(MountOptions::parse("noexec,exec").unwrap().flags, MsFlags::empty());
+    assert_eq!(MountOptions::parse("soft,hard").unwrap().patience, Patience::Hard);
+}
+
+#[test]
+fn soft_mounts_have_a_timeout() {
+    assert_eq!(MountOptions::parse("soft").unwrap().patience, Patience::Soft(SOFT_TIMEOUT_DEFAULT));
+    let options = MountOptions::parse("timeout=5,soft").unwrap();
+    assert_eq!(options.patience, Patience::Soft(Duration::from_secs(5)));
+    assert!(error("timeout=5").contains("soft"));
+    assert!(error("soft,timeout=0").contains("timeout=0"));
+    assert!(error("soft,timeout=soon").contains("timeout=soon"));
+}
+
+#[test]
+fn values_are_checked_and_named() {
+    let options = MountOptions::parse("readahead=16MiB,threads=4,tls_ca=/etc/ca.pem,log=/var/log/x").unwrap();
+    assert_eq!((options.readahead, options.threads), (ByteSize(16 << 20), 4));
+    assert_eq!(options.tls_ca, Some("/etc/ca.pem".into()));
+    assert!(error("readahead=1").contains("readahead=1"));
+    assert!(error("threads=0").contains("threads=0"));
+    assert!(error("tls_ca=").contains("tls_ca="));
+}
+
+#[test]
+fn what_is_not_known_is_refused() {
+    assert!(error("ro,noexce").contains("noexce"));
+    assert!(error("cache=yes").contains("cache=yes"));
+    assert!(error("remount").contains("unmount"));
+}
