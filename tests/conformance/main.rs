@@ -1,1 +1,6 @@
-//! placeholder
+//! Suites of others, run against a mount: pjdfstest (POSIX calls and their errors) and fsx (one
+//! file under random reads, writes, mappings, truncations).
+#![expect(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
+
+mod exerciser;
+mod posix;

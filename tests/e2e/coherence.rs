@@ -118,7 +118,13 @@ fn a_listing_is_complete_while_the_directory_changes() {
     for number in 0..2500 {
         fs::remove_file(pair.b.at(&format!("d/stays-{number}"))).unwrap();
     }
-    assert!(fs::read_dir(pair.a.at("d")).unwrap().all(|entry| entry.unwrap().file_name().to_string_lossy().starts_with("new-")));
+    assert!(
+        fs::read_dir(pair.a.at("d")).unwrap().all(|entry| entry
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .starts_with("new-"))
+    );
 }
 
 #[test]

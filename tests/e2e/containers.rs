@@ -52,7 +52,13 @@ fn two_containers_share_one_volume() {
     let script = "echo from-a > /data/a; while [ ! -e /data/b ]; do sleep 0.05; done; cat /data/b";
     let mut a = Process::start("container a", container(&cluster, 0, &volume, script), &host.log("container"));
     let limits = ["--volume", "shared:/data", "--memory", "64m", "--cpus", "1", "--hostname", "inside-b"];
-    let b = run_in(&cluster, 1, &limits, "while [ ! -e /data/a ]; do sleep 0.05; done; cat /data/a; hostname; echo from-b > /data/b").ok();
+    let b = run_in(
+        &cluster,
+        1,
+        &limits,
+        "while [ ! -e /data/a ]; do sleep 0.05; done; cat /data/a; hostname; echo from-b > /data/b",
+    )
+    .ok();
     assert!(b.contains("from-a") && b.contains("inside-b"), "{b}");
     let status = a.wait(Duration::from_secs(60));
     assert!(status.success() && a.output().contains("from-b"), "{status}: {}", a.output());
@@ -64,7 +70,13 @@ fn two_containers_share_one_volume() {
 #[test]
 fn a_container_can_have_a_volume_read_only_and_a_part_of_it() {
     let (_watchdog, cluster) = hosts("read-only container");
-    let _ = run_in(&cluster, 0, &["--volume", "shared:/data"], "touch /data/f && busybox mkdir -p /data/sub && echo x > /data/sub/g").ok();
+    let _ = run_in(
+        &cluster,
+        0,
+        &["--volume", "shared:/data"],
+        "touch /data/f && busybox mkdir -p /data/sub && echo x > /data/sub/g",
+    )
+    .ok();
     run_in(&cluster, 1, &["--volume", "shared:/data:ro"], "cat /data/sub/g && touch /data/h").refused(&["read-only"]);
     let part = run_in(&cluster, 1, &["--volume", "shared/sub:/data"], "ls /data").ok();
     assert_eq!(part.trim(), "g");

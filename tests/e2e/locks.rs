@@ -101,7 +101,8 @@ fn a_counter_under_a_lock_counts_every_step() {
     fs::write(pair.a.at("counter"), "0").unwrap();
     let count = |root: &Path| {
         for _ in 0..steps {
-            let lock = Flock::lock(open(&root.join("lock")), FlockArg::LockExclusive).map_err(|(_, error)| error).unwrap();
+            let lock =
+                Flock::lock(open(&root.join("lock")), FlockArg::LockExclusive).map_err(|(_, error)| error).unwrap();
             let number: usize = fs::read_to_string(root.join("counter")).unwrap().parse().unwrap();
             fs::write(root.join("counter"), (number + 1).to_string()).unwrap();
             drop(lock);
@@ -142,7 +143,9 @@ fn a_lock_goes_with_the_process_that_held_it() {
     holder.kill();
     // flock(1) runs its command with the descriptor open: that process goes too.
     let _ = host.sh("for p in /proc/[0-9]*; do grep -qs 'sleep.600' $p/cmdline && kill -9 ${p#/proc/} || true; done");
-    wait::until_true("the lock of a dead process", wait::SOON, || try_flock(&b, FlockArg::LockExclusiveNonblock).is_some());
+    wait::until_true("the lock of a dead process", wait::SOON, || {
+        try_flock(&b, FlockArg::LockExclusiveNonblock).is_some()
+    });
 }
 
 #[test]

@@ -31,7 +31,9 @@ fn writes_go_on(name: &str, times: usize, fault: impl Fn(&Cluster)) {
         });
         for _ in 0..times {
             let before = done.load(Ordering::Relaxed);
-            wait::until_true("writes", wait::SOON, || writing.is_finished() || done.load(Ordering::Relaxed) > before + 5);
+            wait::until_true("writes", wait::SOON, || {
+                writing.is_finished() || done.load(Ordering::Relaxed) > before + 5
+            });
             fault(&pair.cluster);
         }
         let before = done.load(Ordering::Relaxed);
@@ -118,7 +120,9 @@ fn a_process_that_waits_for_a_dead_server_can_be_killed() {
     waiting.signal(Signal::SIGKILL);
     waiting.wait(Duration::from_secs(10));
     pair.cluster.start();
-    wait::until_true("the mount to work again", wait::SOON, || fs::read(pair.a.at("f")).is_ok_and(|bytes| bytes == b"x"));
+    wait::until_true("the mount to work again", wait::SOON, || {
+        fs::read(pair.a.at("f")).is_ok_and(|bytes| bytes == b"x")
+    });
 }
 
 #[test]

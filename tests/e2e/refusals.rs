@@ -110,7 +110,8 @@ fn a_busy_mount_point_is_refused_and_a_busy_mount_stays() {
         &host.log("busy"),
     );
     holdfast_tests::wait::until_true("a process in the mount", LIMIT, || {
-        fs::read_link(format!("/proc/{}/cwd", inside.pid())).is_ok_and(|cwd| cwd.ends_with(mount.inside.file_name().unwrap()))
+        fs::read_link(format!("/proc/{}/cwd", inside.pid()))
+            .is_ok_and(|cwd| cwd.ends_with(mount.inside.file_name().unwrap()))
     });
     cluster.holdfast(&["umount", &at]).refused(&["busy"]);
     fs::write(mount.at("f"), b"still works").unwrap();
@@ -175,7 +176,9 @@ fn wrong_certificates_are_refused() {
             command.env("HOLDFAST_TLS_CA", ca);
         }
         if let Some(dir) = cert {
-            command.env("HOLDFAST_TLS_CERT", dir.join("client.pem")).env("HOLDFAST_TLS_KEY", dir.join("client-key.pem"));
+            command
+                .env("HOLDFAST_TLS_CERT", dir.join("client.pem"))
+                .env("HOLDFAST_TLS_KEY", dir.join("client-key.pem"));
         }
         command.args(["volume", "ls"]);
         run_limited(command, LIMIT)
@@ -224,7 +227,8 @@ fn garbage_on_the_port_hurts_nobody() {
     let mut cluster = Cluster::machine_with(Options::default());
     cluster.volume("v");
     let mut random = Random::new(random::seed("garbage"));
-    let starts: [&[u8]; 4] = [b"", b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00"];
+    let starts: [&[u8]; 4] =
+        [b"", b"GET / HTTP/1.1\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x16\x03\x01\x02\x00"];
     for round in 0..40 {
         let mut stream = TcpStream::connect(cluster.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();

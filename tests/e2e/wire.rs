@@ -51,7 +51,8 @@ fn bad_names_are_refused() {
     let (_watchdog, mut cluster, raw) = cluster("names on the wire");
     for name in BAD_NAMES {
         // The answer is an errno, or the end of a session that broke the rules; never a file.
-        let mut control = open(&raw, raw.hello("v")).or_else(|_| open(&Raw::connect(&cluster), raw.hello("v"))).unwrap();
+        let mut control =
+            open(&raw, raw.hello("v")).or_else(|_| open(&Raw::connect(&cluster), raw.hello("v"))).unwrap();
         let fresh = Raw::connect(&cluster);
         if let Ok(outcome) = raw.operate(&mut control, 1, vec![create(name)]) {
             assert_ne!(outcome.error, i32::from(PosixError::Unspecified), "{name:?} was made");

@@ -29,7 +29,8 @@ pub fn ours(name: &str) -> PathBuf {
 pub fn tool(name: &str, install: &str) -> PathBuf {
     let cache = env::var_os("HOLDFAST_TOOLS").map(PathBuf::from).or_else(|| {
         let home = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache"))).map(|at| at.join("holdfast/tools"))
+        home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+            .map(|at| at.join("holdfast/tools"))
     });
     let paths = env::var_os("PATH").unwrap_or_default();
     let found = cache.map(|cache| cache.join("bin")).into_iter().chain(env::split_paths(&paths));

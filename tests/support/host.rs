@@ -169,7 +169,8 @@ impl Host {
         let space = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
         let own = space(&self.holder.pid().to_string());
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.parse::<i32>().is_ok());
+        let pids =
+            entries.filter_map(|entry| entry.file_name().into_string().ok()).filter(|name| name.parse::<i32>().is_ok());
         let pids: Vec<String> = pids.collect();
         let parent = |pid: &str| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -63,11 +63,19 @@ impl Manifest {
         for (name, (len, seed)) in &self.acknowledged {
             match fs::read(dir.join(name)) {
                 Ok(found) if found == content(*seed, *len) => {}
-                Ok(found) => lost.push(format!("{name}: {} of {len} bytes, content differs{}", found.len(), zeros(&found))),
+                Ok(found) => {
+                    lost.push(format!("{name}: {} of {len} bytes, content differs{}", found.len(), zeros(&found)))
+                }
                 Err(error) => lost.push(format!("{name}: {error}")),
             }
         }
-        assert!(lost.is_empty(), "{} of {} acknowledged files are lost:\n  {}", lost.len(), self.len(), lost.join("\n  "));
+        assert!(
+            lost.is_empty(),
+            "{} of {} acknowledged files are lost:\n  {}",
+            lost.len(),
+            self.len(),
+            lost.join("\n  ")
+        );
     }
 }
 

@@ -8,8 +8,8 @@
 
 pub mod disk;
 pub mod generate;
-pub mod harness;
 mod handles;
+pub mod harness;
 mod names;
 pub mod step;
 
@@ -113,7 +113,9 @@ impl Model {
                 self.make(path, Node::new(mode & 0o1777 | inherited, Body::Directory(BTreeMap::new()))).map(done)
             }
             Step::Mkfifo { path, mode } => self.make(path, Node::new(*mode, Body::Fifo)).map(done),
-            Step::Symlink { path, target } => self.make(path, Node::new(0o777, Body::Symlink(target.clone()))).map(done),
+            Step::Symlink { path, target } => {
+                self.make(path, Node::new(0o777, Body::Symlink(target.clone()))).map(done)
+            }
             Step::Link { old, new } => self.link(old, new),
             Step::Unlink { path } => self.unlink(path),
             Step::Rmdir { path } => self.rmdir(path),

@@ -81,7 +81,8 @@ impl Process {
     /// When it cannot be started.
     #[must_use]
     pub fn start(name: &str, mut command: Command, log: &Path) -> Self {
-        let open = || File::options().create(true).append(true).open(log).unwrap_or_else(|e| panic!("{}: {e}", log.display()));
+        let open =
+            || File::options().create(true).append(true).open(log).unwrap_or_else(|e| panic!("{}: {e}", log.display()));
         command.stdin(Stdio::null()).stdout(open()).stderr(open());
         let child = spawn(command).unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         running().insert(child.id().cast_signed());

@@ -13,22 +13,11 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ("holdfast-server", "server", &["holdfast-core", "holdfast-proto"]),
     ("holdfast-fuse", "fuse-client", &["holdfast-core", "holdfast-proto", "holdfast-client"]),
     ("holdfast-plugin", "volume-plugin", &["holdfast-core", "holdfast-proto", "holdfast-client", "holdfast-fuse"]),
-    (
-        "holdfast-runtime",
-        "runtime-shim",
-        &["holdfast-core", "holdfast-proto", "holdfast-client", "holdfast-plugin"],
-    ),
+    ("holdfast-runtime", "runtime-shim", &["holdfast-core", "holdfast-proto", "holdfast-client", "holdfast-plugin"]),
     (
         "holdfast-cli",
         "cli",
-        &[
-            "holdfast-core",
-            "holdfast-proto",
-            "holdfast-client",
-            "holdfast-fuse",
-            "holdfast-plugin",
-            "holdfast-runtime",
-        ],
+        &["holdfast-core", "holdfast-proto", "holdfast-client", "holdfast-fuse", "holdfast-plugin", "holdfast-runtime"],
     ),
 ];
 

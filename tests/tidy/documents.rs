@@ -60,9 +60,9 @@ fn every_promise_has_its_test() {
     let exists = |test: &str| {
         let mut parts = test.split("::");
         let (binary, function) = (parts.next().unwrap_or(""), test.rsplit("::").next().unwrap_or(""));
-        functions
-            .iter()
-            .any(|(path, line)| path.starts_with(&format!("tests/{binary}/")) && line.starts_with(&format!("fn {function}(")))
+        functions.iter().any(|(path, line)| {
+            path.starts_with(&format!("tests/{binary}/")) && line.starts_with(&format!("fn {function}("))
+        })
     };
     let missing: Vec<String> = named.iter().filter(|test| !exists(test)).cloned().collect();
     report("every test that SEMANTICS.md names exists", &missing);

@@ -97,7 +97,10 @@ fn lints_are_expected_not_allowed() {
     let marker = concat!("allow", "(");
     let mut broken = Vec::new();
     for file in files().iter().filter(|file| file.is_rust()) {
-        let uses = file.code().into_iter().filter(|(_, line)| line.contains(&format!("#[{marker}")) || line.contains(&format!("#![{marker}")));
+        let uses = file
+            .code()
+            .into_iter()
+            .filter(|(_, line)| line.contains(&format!("#[{marker}")) || line.contains(&format!("#![{marker}")));
         broken.extend(uses.map(|(number, _)| format!("{}:{number}", file.path)));
     }
     report("#[expect(.., reason = ..)] instead of an allow", &broken);
@@ -117,7 +120,9 @@ fn the_tree_knows_no_machine() {
         }
     }
     let lock = std::fs::read_to_string(super::tree::root().join("Cargo.lock")).unwrap();
-    let foreign = lock.lines().filter(|line| line.starts_with("source = ") && !line.contains("github.com/rust-lang/crates.io-index"));
+    let foreign = lock
+        .lines()
+        .filter(|line| line.starts_with("source = ") && !line.contains("github.com/rust-lang/crates.io-index"));
     broken.extend(foreign.map(|line| format!("Cargo.lock: {line}")));
     report("no path or host of one machine", &broken);
 }

@@ -183,7 +183,8 @@ impl<F: FnMut(Disturb)> Disk<F> {
         flags.set(OFlag::O_TRUNC, access.truncate);
         flags.set(OFlag::O_CREAT, access.create);
         flags.set(OFlag::O_EXCL, access.exclusive);
-        let file = File::from(open(OsStr::from_bytes(path.as_os_str().as_bytes()), flags, Mode::from_bits_truncate(mode))?);
+        let file =
+            File::from(open(OsStr::from_bytes(path.as_os_str().as_bytes()), flags, Mode::from_bits_truncate(mode))?);
         self.open.insert((client, slot), file);
         Ok(Answer::Done)
     }

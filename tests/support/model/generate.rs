@@ -41,7 +41,8 @@ impl Generator {
             return (client, Step::Disturb(*self.random.pick(&[Disturb::Restart, Disturb::Kill, Disturb::Kill])));
         }
         let paths = model.paths();
-        let step = if self.random.percent(50) { self.handle_step(model, &paths) } else { self.name_step(model, &paths) };
+        let step =
+            if self.random.percent(50) { self.handle_step(model, &paths) } else { self.name_step(model, &paths) };
         (client, step)
     }
 
@@ -52,10 +53,8 @@ impl Generator {
 
     /// A path in a directory that is there (mostly), which may be free or taken.
     fn new_path(&mut self, model: &Model, paths: &[Path]) -> Path {
-        let dirs: Vec<&Path> = paths
-            .iter()
-            .filter(|path| path.len() < DEPTH_MAX && model.kind(path) == Some(Kind::Directory))
-            .collect();
+        let dirs: Vec<&Path> =
+            paths.iter().filter(|path| path.len() < DEPTH_MAX && model.kind(path) == Some(Kind::Directory)).collect();
         let mut path = if self.random.percent(95) { (*self.random.pick(&dirs)).clone() } else { self.old(paths) };
         path.push(if self.random.percent(1) { "n".repeat(256) } else { self.random.pick(&self.names).clone() });
         path
@@ -144,7 +143,8 @@ impl Generator {
             0..5 => {
                 let tag = u8::try_from(self.random.below(256)).unwrap_or(0);
                 let len = *self.random.pick(&[0, 1, 20, 300]);
-                let (create, replace) = *self.random.pick(&[(false, false), (false, false), (true, false), (false, true)]);
+                let (create, replace) =
+                    *self.random.pick(&[(false, false), (false, false), (true, false), (false, true)]);
                 Step::SetXattr { path, name, len, tag, create, replace }
             }
             5..7 => Step::GetXattr { path, name },

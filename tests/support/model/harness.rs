@@ -70,7 +70,11 @@ impl<D: Driver> Comparison<D> {
         self.counts.succeeded += usize::from(real.is_ok());
         self.counts.disturbed += usize::from(matches!(step, Step::Disturb(_)));
         if !agrees(step, &expected, &real) {
-            return Err(format!("client {client}: {step:?}\n  expected {}\n  was      {}", show(&expected), show(&real)));
+            return Err(format!(
+                "client {client}: {step:?}\n  expected {}\n  was      {}",
+                show(&expected),
+                show(&real)
+            ));
         }
         match (&expected, &real) {
             (Ok(Answer::Stat(expected)), Ok(Answer::Stat(real))) => self.pair(expected.ino, real.ino),

@@ -85,7 +85,8 @@ impl Model {
 
     /// A new inode at a path; it takes the group of a set-group-id directory.
     pub(super) fn make(&mut self, path: &Path, mut node: Node) -> Result<u64, Errno> {
-        let (dir, name) = self.parent(path).map_err(|error| if error == Errno::EBUSY { Errno::EEXIST } else { error })?;
+        let (dir, name) =
+            self.parent(path).map_err(|error| if error == Errno::EBUSY { Errno::EEXIST } else { error })?;
         if self.child(dir, &name).is_some() {
             return Err(Errno::EEXIST);
         }

@@ -66,44 +66,140 @@ pub struct Access {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the arguments of the system call that each names")]
 pub enum Step {
-    Mkdir { path: Path, mode: u32 },
-    Mkfifo { path: Path, mode: u32 },
-    Symlink { path: Path, target: String },
-    Link { old: Path, new: Path },
-    Unlink { path: Path },
-    Rmdir { path: Path },
-    Rename { old: Path, new: Path, how: Rename },
+    Mkdir {
+        path: Path,
+        mode: u32,
+    },
+    Mkfifo {
+        path: Path,
+        mode: u32,
+    },
+    Symlink {
+        path: Path,
+        target: String,
+    },
+    Link {
+        old: Path,
+        new: Path,
+    },
+    Unlink {
+        path: Path,
+    },
+    Rmdir {
+        path: Path,
+    },
+    Rename {
+        old: Path,
+        new: Path,
+        how: Rename,
+    },
     /// lstat(2)
-    Stat { path: Path },
-    Readdir { path: Path },
-    Readlink { path: Path },
+    Stat {
+        path: Path,
+    },
+    Readdir {
+        path: Path,
+    },
+    Readlink {
+        path: Path,
+    },
     /// Opens without following, reads all, closes.
-    ReadFile { path: Path },
-    Chmod { path: Path, mode: u32 },
+    ReadFile {
+        path: Path,
+    },
+    Chmod {
+        path: Path,
+        mode: u32,
+    },
     /// lchown(2)
-    Chown { path: Path, uid: u32, gid: u32 },
-    Utimens { path: Path, atime: Time, mtime: Time },
-    Truncate { path: Path, size: u64 },
+    Chown {
+        path: Path,
+        uid: u32,
+        gid: u32,
+    },
+    Utimens {
+        path: Path,
+        atime: Time,
+        mtime: Time,
+    },
+    Truncate {
+        path: Path,
+        size: u64,
+    },
     /// lsetxattr(2) of bytes that [`fill`] makes.
-    SetXattr { path: Path, name: String, len: u64, tag: u8, create: bool, replace: bool },
-    GetXattr { path: Path, name: String },
-    ListXattr { path: Path },
-    RemoveXattr { path: Path, name: String },
+    SetXattr {
+        path: Path,
+        name: String,
+        len: u64,
+        tag: u8,
+        create: bool,
+        replace: bool,
+    },
+    GetXattr {
+        path: Path,
+        name: String,
+    },
+    ListXattr {
+        path: Path,
+    },
+    RemoveXattr {
+        path: Path,
+        name: String,
+    },
     /// open(2) with `O_NOFOLLOW`; an open file in the slot is closed first.
-    Open { slot: usize, path: Path, mode: u32, access: Access },
-    Close { slot: usize },
-    Read { slot: usize, offset: u64, len: u64 },
+    Open {
+        slot: usize,
+        path: Path,
+        mode: u32,
+        access: Access,
+    },
+    Close {
+        slot: usize,
+    },
+    Read {
+        slot: usize,
+        offset: u64,
+        len: u64,
+    },
     /// pwrite(2) of bytes that [`fill`] makes.
-    Write { slot: usize, offset: u64, len: u64, tag: u8 },
+    Write {
+        slot: usize,
+        offset: u64,
+        len: u64,
+        tag: u8,
+    },
     /// ftruncate(2)
-    Resize { slot: usize, size: u64 },
-    Allocate { slot: usize, how: Allocate, offset: u64, len: u64, keep_size: bool },
+    Resize {
+        slot: usize,
+        size: u64,
+    },
+    Allocate {
+        slot: usize,
+        how: Allocate,
+        offset: u64,
+        len: u64,
+        keep_size: bool,
+    },
     /// copy_file_range(2), again until all is copied.
-    Copy { from: usize, from_offset: u64, to: usize, to_offset: u64, len: u64 },
+    Copy {
+        from: usize,
+        from_offset: u64,
+        to: usize,
+        to_offset: u64,
+        len: u64,
+    },
     /// lseek(2), `SEEK_HOLE` or `SEEK_DATA`
-    Seek { slot: usize, offset: u64, hole: bool },
-    StatOpen { slot: usize },
-    Sync { slot: usize },
+    Seek {
+        slot: usize,
+        offset: u64,
+        hole: bool,
+    },
+    StatOpen {
+        slot: usize,
+    },
+    Sync {
+        slot: usize,
+    },
     Disturb(Disturb),
 }
 

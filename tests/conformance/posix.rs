@@ -1,0 +1,116 @@
+//! pjdfstest: every case, with its counts, against the list of known failures (`known.txt`).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use holdfast_tests::bins;
+use holdfast_tests::cluster::Cluster;
+use holdfast_tests::command::run_limited;
+use holdfast_tests::wait::Watchdog;
+
+/// Cases of the suite's version that we install; fewer means that it did not run whole.
+const CASES: usize = 398;
+/// Those that may be skipped: they want a second file system, or what the kernel does not have.
+const SKIPPED_MAX: usize = 15;
+
+const CONFIG: &str = r#"
+[features]
+posix_fallocate = {}
+utimensat = {}
+utime_now = {}
+rename_ctime = {}
+stat_st_birthtime = {}
+
+[settings]
+naptime = 0.01
+allow_remount = false
+
+[dummy_auth]
+entries = [["nobody", "nogroup"], ["daemon", "daemon"]]
+"#;
+
+/// `known.txt`: case and reason.
+fn known() -> BTreeMap<&'static str, &'static str> {
+    let lines =
+        include_str!("known.txt").lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| line.split_once(' ').unwrap_or_else(|| panic!("no reason: {line}"))).collect()
+}
+
+#[test]
+fn pjdfstest() {
+    let _watchdog = Watchdog::start("pjdfstest", Duration::from_secs(580));
+    let suite = bins::tool("pjdfstest", "cargo install pjdfstest --version 0.2.2 --locked");
+    let cluster = Cluster::one_host();
+    let _ = cluster.holdfast(&["volume", "create", "posix", "--allow-suid", "--allow-dev"]).ok();
+    let mount = cluster.mount(0, "posix");
+    let host = cluster.host(0);
+    let config = host.dir("config").join("pjdfstest.toml");
+    fs::write(&config, CONFIG).unwrap();
+    // The suite makes paths of the greatest length out of components; with some lengths of the
+    // base path it computes one component of no length and fails by itself.
+    let mut base = mount.inside.join("p");
+    while (4095 - base.as_os_str().len()).is_multiple_of(127) {
+        base.as_mut_os_string().push("p");
+    }
+    fs::create_dir(host.see(&base)).unwrap();
+    fs::set_permissions(host.see(&base), fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = host.command(suite);
+    command.arg("--configuration-file").arg(&config).arg("--path").arg(&base);
+    let outcome = run_limited(command, Duration::from_secs(540));
+    judge(&outcome.text);
+}
+
+/// One line a case: `name   ok|FAILED|skipped`, and a line of sums.
+fn judge(text: &str) {
+    let mut results: BTreeMap<&str, &str> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with(char::is_whitespace)) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let [name, result] = words[..]
+            && name.contains("::")
+        {
+            results.insert(name, result);
+        }
+    }
+    let count = |wanted: &str| results.values().filter(|result| **result == wanted).count();
+    let (passed, skipped) = (count("ok"), count("skipped"));
+    let failed: Vec<&str> =
+        results.iter().filter(|(_, result)| !matches!(**result, "ok" | "skipped")).map(|(name, _)| *name).collect();
+    eprintln!("pjdfstest: {passed} passed, {skipped} skipped, {} failed, of {}", failed.len(), results.len());
+    assert_eq!(results.len(), CASES, "not every case ran:\n{text}");
+    let known = known();
+    let new: Vec<&&str> = failed.iter().filter(|name| !known.contains_key(**name)).collect();
+    assert!(new.is_empty(), "cases fail that are not known to: {new:#?}\n{}", details(text, &new));
+    let mended: Vec<&&str> = known.keys().filter(|name| results.get(**name) == Some(&"ok")).collect();
+    assert!(mended.is_empty(), "these pass now, take them out of known.txt: {mended:#?}");
+    assert!(skipped <= SKIPPED_MAX, "{skipped} cases were skipped, at most {SKIPPED_MAX} may be");
+}
+
+fn details(text: &str, names: &[&&str]) -> String {
+    let mut shown = String::new();
+    let mut on = false;
+    for line in text.lines() {
+        if !line.starts_with(char::is_whitespace) {
+            on = names.iter().any(|name| line.starts_with(**name));
+        }
+        if on {
+            shown.push_str(line);
+            shown.push('\n');
+        }
+    }
+    shown
+}
+
+#[test]
+fn the_list_of_known_failures_has_reasons() {
+    for (case, reason) in known() {
+        assert!(case.contains("::") && reason.len() > 10, "{case}: {reason:?} is no reason");
+    }
+}
+
+#[test]
+#[should_panic(expected = "not every case ran")]
+fn a_suite_that_did_not_run_is_a_failure() {
+    judge("chmod::enoent ok\n");
+}
