@@ -88,6 +88,7 @@ fn mounts_that_cannot_be_are_refused() {
     mount("nowhere", &dir).refused(&["nowhere"]);
     mount("v/no/such/dir", &dir).refused(&["no/such/dir"]);
     mount("v", &format!("{dir}/missing")).refused(&["missing"]);
+    cluster.holdfast(&["mount", &format!("{}/v", cluster.address()), &dir, "-o", "flying"]).refused(&["flying"]);
     mount("../v", &dir).refused(&["volume"]);
     fs::write(host.see(&host.dir("at").join("file")), b"x").unwrap();
     mount("v", &format!("{dir}/file")).refused(&["directory"]);

@@ -64,7 +64,7 @@ impl Manifest {
             match fs::read(dir.join(name)) {
                 Ok(found) if found == content(*seed, *len) => {}
                 Ok(found) => {
-                    lost.push(format!("{name}: {} of {len} bytes, content differs{}", found.len(), zeros(&found)))
+                    lost.push(format!("{name}: {} of {len} bytes, content differs{}", found.len(), zeros(&found)));
                 }
                 Err(error) => lost.push(format!("{name}: {error}")),
             }

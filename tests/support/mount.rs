@@ -31,7 +31,8 @@ impl Mount {
         let host_of = cluster.host(host);
         let inside = host_of.dir(&name);
         let mut command = cluster.command(host, "holdfast");
-        command.args(["mount", "--foreground", &format!("{}/{volume}", cluster.address())]).arg(&inside);
+        command.args(["mount", &format!("{}/{volume}", cluster.address())]).arg(&inside);
+        command.args(["-o", "fg"]);
         if !options.is_empty() {
             command.args(["-o", options]);
         }

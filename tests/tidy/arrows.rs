@@ -21,8 +21,11 @@ const ARROWS: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
+/// Whether a library may be named in this file.
+type Allowed = fn(&str) -> bool;
+
 /// A library, the only files that may name it, and why.
-const CONFINED: &[(&str, fn(&str) -> bool, &str)] = &[
+const CONFINED: &[(&str, Allowed, &str)] = &[
     ("fuser", |path| path.starts_with("fuse-client/src/fuse"), "the kernel side stays behind the transport seam"),
     ("rocksdb", |path| path.starts_with("server/src/meta/engine"), "engines stay behind the engine seam"),
     (
