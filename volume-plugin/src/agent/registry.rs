@@ -117,6 +117,14 @@ impl<M: Mounter> Registry<M> {
         failure.map_or(Ok(released), Err)
     }
 
+    /// Whether the reference holds anything. Takes no lock.
+    ///
+    /// # Errors
+    /// When the run directory cannot be read.
+    pub fn holds(&self, reference: &RefId) -> Result<bool> {
+        Ok(self.ids()?.into_iter().any(|id| Records::at(self.run.state(id)).has(reference)))
+    }
+
     pub(super) fn mount(&self, volume: &RemoteVolume, read_only: bool) -> Mount {
         let id = MountId::of(volume, read_only);
         Mount { id, volume: volume.clone(), read_only, target: self.run.mount_point(id) }
