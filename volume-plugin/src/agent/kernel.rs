@@ -88,7 +88,7 @@ fn probe_child(path: &CString, out: i32) -> ! {
     };
     let mut bytes = [0_u8; 12];
     bytes[..4].copy_from_slice(&errno.to_ne_bytes());
-    bytes[4..].copy_from_slice(&i64::from(kind).to_ne_bytes());
+    bytes[4..].copy_from_slice(&kind.to_ne_bytes());
     // SAFETY: writes from an array of that length, fewer bytes than PIPE_BUF, so whole or not at
     // all; _exit runs no handlers of the parent's.
     unsafe {

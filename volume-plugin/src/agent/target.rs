@@ -15,7 +15,7 @@ use super::layout::broken;
 
 /// Makes the directory where it is missing, and guards it. Only for paths where nothing is mounted.
 pub(super) fn prepare(target: &Path) -> Result<()> {
-    match DirBuilder::new().mode(0).create(target) {
+    match DirBuilder::new().mode(0o000).create(target) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let mut entries = fs::read_dir(target).map_err(|error| broken("list", target, error))?;
