@@ -23,6 +23,8 @@ use crate::mount::table::{self, MountEntry};
 const CONNECTIONS: &str = "/sys/fs/fuse/connections";
 /// How often the process of a mount is looked at.
 const POLL: Duration = Duration::from_millis(20);
+/// How long the process of a mount may take to note that the kernel's side is gone.
+const NOTE: Duration = Duration::from_secs(2);
 /// How long an aborted connection and a stopped process may take to go.
 const AFTER_ABORT: Duration = Duration::from_secs(10);
 
@@ -49,7 +51,8 @@ impl Default for UnmountOptions {
 pub enum Unmounted {
     /// Everything is durable, and the mount's process is gone.
     Clean,
-    /// It is out of the tree; programs still use files of it.
+    /// It is out of the tree; programs, or other mounts of the same file system (bind mounts,
+    /// containers), still use it.
     Detached,
     /// It is gone, and something that programs were told was not durable: what a person should know.
     Lost(String),
@@ -90,15 +93,22 @@ pub fn unmount(dir: &Path, run_dir: &Path, options: UnmountOptions) -> Result<Un
         }
     }
     let Some(record) = record else { return Ok(Unmounted::Unserved) };
-    if options.lazy && record.is_alive() && wait_gone(&record, Instant::now() + Duration::from_secs(1)).is_err() {
-        return Ok(Unmounted::Detached);
+    // As soon as nothing uses it the kernel lets its process go, which notes that it is closing.
+    let note_end = Instant::now() + NOTE;
+    let closing = || MountRecord::read(run_dir, mount.minor).is_none_or(|now| now.closing || now.pid != record.pid);
+    while record.is_alive() && !closing() {
+        if Instant::now() >= note_end {
+            if !options.force {
+                return Ok(Unmounted::Detached);
+            }
+            abort(mount.minor);
+            break;
+        }
+        thread::sleep(POLL);
     }
     if wait_gone(&record, end).is_err() {
         if !options.force {
             return Err(too_slow(&mount, options.deadline));
-        }
-        if options.lazy {
-            abort(mount.minor);
         }
         stop(&record);
         record.remove(run_dir);

@@ -191,6 +191,8 @@ pub(super) mod fopen {
     pub(crate) const DIRECT_IO: u32 = 1;
     /// What the page cache holds is still true.
     pub(crate) const KEEP_CACHE: u32 = 1 << 1;
+    /// Direct writes of one file at a time, where they do not move its end.
+    pub(crate) const PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
 }
 
 /// `fuse_open_in.open_flags`: the opener may not keep set-user-id bits when it truncates.

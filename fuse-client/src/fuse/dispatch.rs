@@ -23,6 +23,7 @@ use super::device::Device;
 use super::encode::{Output, PlusEntry, Ttl, kind_of_bits};
 use super::inflight::Inflight;
 use super::notify::Notifier;
+use super::task;
 use crate::fs::{
     Caching, Created, Entry, FileSystem, FsStat, Handle, Listing, LockConflict, LockRequest, LockWait, Node, Opened,
     Outcome, RenameFlags, Reply,
@@ -162,7 +163,7 @@ impl Dispatcher {
             Reply::Now(outcome) => finish(outcome, call.answer, encode),
             Reply::Later(future) => {
                 let mut wait = self.inflight.enter(call.answer.unique());
-                self.runtime.spawn(async move {
+                task::start(&self.runtime, async move {
                     let mut future: BoxFuture<'static, Outcome<T>> = future;
                     tokio::select! {
                         biased;
@@ -307,7 +308,7 @@ impl Dispatcher {
 
     fn wait_for_lock(&self, call: Call, mut future: BoxFuture<'static, Outcome<()>>, ticket: LockTicket) {
         let mut wait = self.inflight.enter(call.answer.unique());
-        self.runtime.spawn(async move {
+        task::start(&self.runtime, async move {
             let outcome = tokio::select! {
                 biased;
                 outcome = &mut future => outcome,
@@ -342,7 +343,7 @@ fn finish<T>(outcome: Outcome<T>, answer: Answer, encode: impl FnOnce(T, Answer)
 
 const fn open_flags(caching: Caching) -> u32 {
     match caching {
-        Caching::Bypass => abi::fopen::DIRECT_IO,
+        Caching::Bypass => abi::fopen::DIRECT_IO | abi::fopen::PARALLEL_DIRECT_WRITES,
         Caching::Fresh => 0,
         Caching::Keep => abi::fopen::KEEP_CACHE,
     }

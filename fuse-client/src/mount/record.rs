@@ -33,6 +33,8 @@ pub struct MountRecord {
     pub point: PathBuf,
     /// What is mounted.
     pub source: String,
+    /// The kernel's side is gone; the process makes the last changes durable.
+    pub closing: bool,
     /// Set when the process ended and could not make everything durable: what a person should know.
     pub lost: Option<String>,
 }
@@ -43,7 +45,7 @@ impl MountRecord {
     pub fn of_this_process(minor: u32, point: &Path, source: String) -> Self {
         let pid = std::process::id();
         let started = start_time(pid).unwrap_or(0);
-        Self { pid, started, minor, point: point.to_owned(), source, lost: None }
+        Self { pid, started, minor, point: point.to_owned(), source, closing: false, lost: None }
     }
 
     /// Writes it, over an older one of the same device.
@@ -64,6 +66,17 @@ impl MountRecord {
     #[must_use]
     pub fn read(run_dir: &Path, minor: u32) -> Option<Self> {
         serde_json::from_slice(&std::fs::read(path(run_dir, minor)).ok()?).ok()
+    }
+
+    /// All records whose process runs, in order of device.
+    #[must_use]
+    pub fn list(run_dir: &Path) -> Vec<Self> {
+        let Ok(files) = std::fs::read_dir(run_dir.join("mounts")) else { return Vec::new() };
+        let minors = files.flatten().filter_map(|file| file.path().file_stem()?.to_str()?.parse().ok());
+        let mut records: Vec<Self> = minors.filter_map(|minor| Self::read(run_dir, minor)).collect();
+        records.retain(Self::is_alive);
+        records.sort_by_key(|record| record.minor);
+        records
     }
 
     /// Removes it.
@@ -108,6 +121,7 @@ mod tests {
         assert_eq!(MountRecord::read(dir.path(), 48), Some(record.clone()));
         assert_eq!(MountRecord::read(dir.path(), 49), None);
         assert!(record.is_alive());
+        assert_eq!(MountRecord::list(dir.path()).first(), Some(&record));
         assert!(!MountRecord { started: record.started + 1, ..record.clone() }.is_alive());
         record.remove(dir.path());
         assert_eq!(MountRecord::read(dir.path(), 48), None);

@@ -131,7 +131,7 @@ impl Mount {
         let info = session.info();
         let flags = flags(&config.options, info.policy)?;
         let root = find_root(&session, info.root, &config.source).await?;
-        let source = format!("{}:/{}{}", endpoint.address, config.source.volume, config.source.subdir);
+        let source = MountSource { server: Some(endpoint.address.clone()), ..config.source.clone() }.to_string();
         mount_kernel(&device, &source, point.path(), flags)?;
         let fs = FileSystem::with_versions(session, root, Arc::clone(&events.versions));
         let stats = Arc::new(Stats::default());
@@ -208,6 +208,7 @@ impl Mount {
     /// and the message says how much.
     pub async fn finish(self, deadline: Duration) -> Result<()> {
         let session = self.fs.session().clone();
+        self.write_record(|record| record.closing = true);
         let closed = match tokio::time::timeout(deadline, session.clone().close()).await {
             Ok(closed) => closed,
             Err(_) => Err(Error::new(ErrorKind::Timeout, "the server does not answer")),
@@ -224,22 +225,25 @@ impl Mount {
             let message = format!("the mount on {} ended without its server: {error}{what}", self.point.display());
             Error::new(error.kind(), message).because(error)
         });
-        if let Some((record, run_dir)) = &self.record {
-            match &ended {
-                Ok(()) => record.remove(run_dir),
-                Err(error) => {
-                    let lost = MountRecord { lost: Some(error.to_string()), ..record.clone() };
-                    if let Err(error) = lost.write(run_dir) {
-                        tracing::warn!(%error, "cannot record what was lost");
-                    }
-                }
-            }
+        match (&ended, &self.record) {
+            (Ok(()), Some((record, run_dir))) => record.remove(run_dir),
+            (Err(error), _) => self.write_record(|record| record.lost = Some(error.to_string())),
+            (Ok(()), None) => {}
         }
         match &ended {
             Ok(()) => tracing::info!(point = %self.point.display(), "unmounted; everything is durable"),
             Err(error) => tracing::error!(%error, "unmounted"),
         }
         ended
+    }
+
+    fn write_record(&self, change: impl FnOnce(&mut MountRecord)) {
+        let Some((record, run_dir)) = &self.record else { return };
+        let mut record = record.clone();
+        change(&mut record);
+        if let Err(error) = record.write(run_dir) {
+            tracing::warn!(run_dir = %run_dir.display(), %error, "cannot record the state of the mount");
+        }
     }
 }
 

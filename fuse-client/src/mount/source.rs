@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr as _;
 
-use holdfast_client::{ServerAddress, VolumeRef};
+use holdfast_client::{PORT_DEFAULT, ServerAddress, VolumeRef};
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::VolumeId;
 use holdfast_core::name::{FileName, VolumeName};
@@ -98,10 +98,16 @@ impl MountSource {
 }
 
 impl fmt::Display for MountSource {
-    /// In the form that `parse` reads back.
+    /// As fstab has it, so that mount(8) knows its lines again: `SERVER:/VOLUME[/SUBDIR]`, without
+    /// the port where it is the usual one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(server) = &self.server {
-            write!(f, "{server}:/")?;
+        match &self.server {
+            Some(server) if server.port() == PORT_DEFAULT => {
+                let shown = server.to_string();
+                write!(f, "{}:/", shown.strip_suffix(&format!(":{PORT_DEFAULT}")).unwrap_or(&shown))?;
+            }
+            Some(server) => write!(f, "{server}:/")?,
+            None => {}
         }
         write!(f, "{}{}", self.volume, self.subdir)
     }

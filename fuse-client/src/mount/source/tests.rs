@@ -59,4 +59,7 @@ fn what_is_shown_can_be_read_back() {
         let source = MountSource::parse(text, None).unwrap();
         assert_eq!(MountSource::parse(&source.to_string(), None).unwrap(), source);
     }
+    assert_eq!(MountSource::parse("s1:7440:/vol/a", None).unwrap().to_string(), "s1:/vol/a");
+    assert_eq!(MountSource::parse("[::1]:/vol", None).unwrap().to_string(), "[::1]:/vol");
+    assert_eq!(MountSource::parse("s1:7441:/vol", None).unwrap().to_string(), "s1:7441:/vol");
 }
