@@ -160,6 +160,3 @@ pub(crate) use limited;
 
 /// Longest message either way.
 pub(crate) const MESSAGE_MAX: usize = MESSAGE_BYTES_MAX;
-
-#[cfg(test)]
-mod tests;

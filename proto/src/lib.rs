@@ -7,7 +7,7 @@
 //! cannot fail. This crate never does IO and never decides what an operation does.
 
 /// Generated from `proto/holdfast/v1`: messages, clients and servers.
-#[expect(clippy::all, clippy::unwrap_used, unused_qualifications, reason = "generated code")]
+#[expect(clippy::allow_attributes, unused_qualifications, reason = "generated code")]
 pub mod v1 {
     tonic::include_proto!("holdfast.v1");
     /// Every .proto file in one descriptor set, for gRPC reflection.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::{Epoch, Seq};
+use holdfast_core::session::BootTime;
 use holdfast_proto::attr::inode;
 use holdfast_proto::error::{from_status, posix_error};
 use holdfast_proto::invalidate::Invalidation;
@@ -28,7 +29,7 @@ use crate::session::backoff::Backoff;
 use crate::session::invalidate::InvalidateDone;
 use crate::session::options::Patience;
 use crate::session::shared::{Channels, Shared};
-use crate::session::state::{Introduction, StageJob, Terms};
+use crate::session::state::{Introduction, StageJob, State, Terms};
 
 /// How long the server may take to answer Hello. Waiting for other sessions after a restart comes
 /// later: they are welcomed at once.
@@ -123,6 +124,8 @@ fn read_terms(welcome: &v1::Welcome) -> Result<Terms> {
 
 /// Runs the session until it is over.
 pub(crate) async fn run(shared: Arc<Shared>, first: Established) {
+    // Also when the task dies of a defect, or with its runtime: nobody must wait for ever.
+    let _end = EndsWithTask(Arc::clone(&shared));
     let mut stop = shared.stop.subscribe();
     let work = async {
         let mut stream = first;
@@ -130,8 +133,7 @@ pub(crate) async fn run(shared: Arc<Shared>, first: Established) {
         loop {
             let since = stream.since;
             let end = serve(&shared, stream).await;
-            let now = shared.now();
-            shared.turn(|state| state.disconnect(now));
+            shared.turn(State::disconnect);
             let error = match end {
                 End::Finished => return,
                 End::Broken(error) => error,
@@ -153,14 +155,22 @@ pub(crate) async fn run(shared: Arc<Shared>, first: Established) {
         // The sender lives in `shared`, so the wait ends only by a stop.
         _ = stop.wait_for(|&stop| stop) => {}
     }
-    let over = shared.look(|state| state.is_over());
-    if !over {
-        shared.end(&Error::new(ErrorKind::SessionLost, "the session was closed"));
+}
+
+/// Ends the session when its task ends, however that comes.
+struct EndsWithTask(Arc<Shared>);
+
+impl Drop for EndsWithTask {
+    fn drop(&mut self) {
+        if !self.0.look(State::is_over) {
+            self.0.end(&Error::new(ErrorKind::SessionLost, "the session was closed"));
+        }
     }
 }
 
 /// Makes a new stream, however long it takes; none: the session is over.
 async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mut wait: bool) -> Option<Established> {
+    let mut patience = std::pin::pin!(patience_ends(shared));
     loop {
         match error.kind() {
             ErrorKind::SessionLost => {
@@ -187,11 +197,14 @@ async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mu
                 Ok(stream) => return Some(stream),
                 Err(error) => error,
             },
-            error = patience_ends(shared) => {
+            error = &mut patience => {
+                patience.set(patience_ends(shared));
                 if let Err(error) = shared.lose(&error) {
                     shared.end(&error);
                     return None;
                 }
+                // Those who come now wait as long again: they get attempts of their own.
+                *backoff = Backoff::new();
                 continue;
             }
         };
@@ -202,15 +215,20 @@ async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mu
 /// Ends when somebody has waited longer than a soft mount allows.
 async fn patience_ends(shared: &Shared) -> Error {
     let Patience::Soft(patience) = shared.options.patience else { return std::future::pending().await };
+    let look_again = (patience / 8).max(Duration::from_millis(1));
+    // Since when somebody has been seen to wait.
+    let mut since: Option<BootTime> = None;
     loop {
-        let (waited_for, since) = shared.look(|state| (state.is_waited_for(), state.down_since));
-        let down = shared.now().0.saturating_sub(since.0);
-        if waited_for && down >= patience {
+        let now = shared.now();
+        let waited_for = shared.look(State::is_waited_for);
+        let began = *since.get_or_insert(now);
+        if !waited_for {
+            since = None;
+        } else if now.0.saturating_sub(began.0) >= patience {
             let message = format!("the server was away for {patience:?}, longer than this soft mount waits");
             return Error::new(ErrorKind::Timeout, message);
         }
-        let rest = patience.saturating_sub(down).max(patience / 8).max(Duration::from_millis(1));
-        tokio::time::sleep(rest).await;
+        tokio::time::sleep(look_again).await;
     }
 }
 
@@ -274,8 +292,7 @@ fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
         }
         Message::Farewell(farewell) => {
             if shared.look(|state| state.has_said_goodbye()) {
-                let now = shared.now();
-                shared.turn(|state| state.left(now));
+                shared.turn(State::left);
                 return Ok(true);
             }
             // Whether the session is over, or the server only restarts, the next Hello will tell.

