@@ -1,173 +1,214 @@
 //! Everything of one volume: its metadata engine, what is applied and not yet durable, its data.
+//!
+//! An operation is *applied* in memory, at once visible to every read, and becomes *durable* with
+//! the next commit, as a whole together with everything that was applied before it. So a crash
+//! always leaves a prefix of the volume's order of operations. Three stations:
+//!
+//! 1. the **active** overlay takes the changes of [`Store::apply`];
+//! 2. [`Store::commit`] swaps it out (now it is the **flushing** one), syncs the segments that it
+//!    points to, and then writes it to the **engine** as one synced batch;
+//! 3. the flushing overlay is dropped.
+//!
+//! Reads see active over flushing over engine, as of one moment. The counters (usage, live bytes a
+//! segment, how far each session is) are kept in memory and written with every overlay that they
+//! belong to.
+//!
+//! After a failed sync nobody knows what the disk has: the store then refuses everything
+//! ([`Store::failed`]), and the server must stop. It is never tried again.
+//!
+//! Locks, always taken in this order: `committing`, `writer`, `overlays`. None is held during a
+//! sync but `committing`. The store never waits for anybody and reads no clock.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use holdfast_core::attr::Attr;
-use holdfast_core::error::Result;
-use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq, SessionId, VolumeId};
-use holdfast_core::name::{FileName, XattrName};
-use holdfast_core::op::{AppliedOp, LoggedOp};
+use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::id::{Epoch, VolumeId};
 use holdfast_core::time::Timestamp;
 use holdfast_core::volume::Usage;
+use parking_lot::{Mutex, RwLock};
 
-pub use types::{
+use self::overlays::Overlays;
+use self::writer::Writer;
+use crate::meta::engine::Engine;
+use crate::meta::view::View;
+use crate::segment::Segments;
+
+mod apply;
+mod commit;
+mod open;
+mod overlays;
+mod read;
+mod reap;
+mod sessions;
+mod types;
+mod writer;
+
+pub use self::types::{
     ApplyContext, Committed, DirEntry, DirPage, Pending, Piece, ReadResult, RootOwner, SessionInfo, SessionState,
-    StagedData,
+    SharedMemory, StagedData, StoreOptions,
 };
 
-mod types;
-
-/// Memory that the volumes of one server share: block cache and write buffers.
-#[derive(Clone, Debug)]
-pub struct SharedMemory(());
-
-impl SharedMemory {
-    /// Budgets in bytes.
-    #[must_use]
-    pub fn new(_cache_bytes: usize, _write_buffer_bytes: usize) -> Self {
-        Self(())
-    }
-}
-
-/// How a volume is opened.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    /// Shared by all volumes of the server.
-    pub memory: SharedMemory,
-    /// Free bytes of the server's disk below which operations that need space get `NoSpace`.
-    pub disk_reserve_bytes: u64,
-    /// Length at which a segment is sealed.
-    pub segment_bytes_max: u64,
-    /// Files that the metadata engine keeps open.
-    pub engine_files_max: u32,
-}
-
-/// One open volume.
+/// One open volume. Dropping it without [`Store::close`] is what a crash is: what was not
+/// committed is lost.
 #[derive(Debug)]
-pub struct Store(());
+pub struct Store {
+    identity: Identity,
+    engine: Arc<dyn Engine>,
+    segments: Segments,
+    disk_reserve_bytes: u64,
+    disk_full: AtomicBool,
+    committing: Mutex<()>,
+    writer: Mutex<Writer>,
+    overlays: RwLock<Overlays>,
+    failure: OnceLock<String>,
+}
 
-#[expect(unused_variables, clippy::missing_errors_doc, reason = "signatures first")]
+/// What does not change while the volume is open.
+#[derive(Clone, Copy, Debug)]
+struct Identity {
+    id: VolumeId,
+    epoch: Epoch,
+    created: Timestamp,
+    was_clean: bool,
+}
+
 impl Store {
-    /// Makes a new volume in `dir`, which must be absent or empty.
+    /// Makes a new volume in `dir`, which must be absent or empty. Durable on return.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when there is something in `dir`; `Unavailable` when the disk fails. What
+    /// was made by then is left behind and is no volume.
     pub fn create(dir: &Path, id: VolumeId, now: Timestamp, root: RootOwner) -> Result<()> {
-        unimplemented!()
+        open::create(dir, id, now, root)
     }
-    /// Opens a volume and raises its epoch.
+
+    /// Opens a volume: raises its epoch, durably, and removes data that a crash left unused.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no volume in `dir`, `InUse` when another server has it open,
+    /// `Version` when it has another format, `Damaged` when it fails its own checks, `Unavailable`
+    /// when the disk fails.
     pub fn open(dir: &Path, options: &StoreOptions) -> Result<Self> {
-        unimplemented!()
+        open::open(dir, options)
     }
+
     /// The volume.
-    pub fn id(&self) -> VolumeId {
-        unimplemented!()
+    #[must_use]
+    pub const fn id(&self) -> VolumeId {
+        self.identity.id
     }
+
     /// The owner's authority, raised by each open.
-    pub fn epoch(&self) -> Epoch {
-        unimplemented!()
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.identity.epoch
     }
+
     /// When the volume was made.
-    pub fn created(&self) -> Timestamp {
-        unimplemented!()
+    #[must_use]
+    pub const fn created(&self) -> Timestamp {
+        self.identity.created
     }
+
     /// Whether the last stop before this open was clean: nothing applied was lost.
-    pub fn clean(&self) -> bool {
-        unimplemented!()
+    #[must_use]
+    pub const fn clean(&self) -> bool {
+        self.identity.was_clean
     }
-    /// Applies one operation.
-    pub fn apply(&self, session: SessionId, op: &LoggedOp, context: &ApplyContext<'_>) -> Result<AppliedOp> {
-        unimplemented!()
+
+    /// Why the store refuses everything, if it does.
+    #[must_use]
+    pub fn failed(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
     }
-    /// Appends data to the active segment (not yet durable, not yet part of any file).
-    pub fn stage(&self, data: Bytes) -> Result<StagedData> {
-        unimplemented!()
-    }
-    /// Enters a session; durable with the next commit.
-    pub fn begin_session(&self, info: SessionInfo) -> Result<()> {
-        unimplemented!()
-    }
-    /// Forgets a session; durable with the next commit. No error if unknown.
-    pub fn end_session(&self, id: SessionId) -> Result<()> {
-        unimplemented!()
-    }
-    /// All sessions of the volume.
-    pub fn sessions(&self) -> Vec<SessionState> {
-        unimplemented!()
-    }
-    /// One session.
-    pub fn session(&self, id: SessionId) -> Option<SessionState> {
-        unimplemented!()
-    }
-    /// The client has every outcome up to `received`.
-    pub fn confirm(&self, id: SessionId, received: Seq) -> Result<()> {
-        unimplemented!()
-    }
-    /// Attributes of an entry.
-    pub fn lookup(&self, parent: InodeId, name: &FileName) -> Result<Attr> {
-        unimplemented!()
-    }
-    /// Attributes of a directory's parent (`..`); the root's is itself.
-    pub fn lookup_parent(&self, ino: InodeId) -> Result<Attr> {
-        unimplemented!()
-    }
-    /// Attributes of an inode.
-    pub fn getattr(&self, ino: InodeId) -> Result<Attr> {
-        unimplemented!()
-    }
-    /// A page of a listing: at most `max` entries after `after`.
-    pub fn readdir(&self, ino: InodeId, after: DirCookie, max: usize, with_attr: bool) -> Result<DirPage> {
-        unimplemented!()
-    }
-    /// Text of a symlink.
-    pub fn readlink(&self, ino: InodeId) -> Result<Bytes> {
-        unimplemented!()
-    }
-    /// Value of an xattr.
-    pub fn getxattr(&self, ino: InodeId, name: &XattrName) -> Result<Bytes> {
-        unimplemented!()
-    }
-    /// Names of all xattrs.
-    pub fn listxattr(&self, ino: InodeId) -> Result<Vec<XattrName>> {
-        unimplemented!()
-    }
+
     /// What the volume holds.
+    #[must_use]
     pub fn usage(&self) -> Usage {
-        unimplemented!()
+        self.overlays.read().usage
     }
-    /// Free bytes of the disk that the volume is on, less the reserve.
-    pub fn disk_free_bytes(&self) -> Result<u64> {
-        unimplemented!()
-    }
-    /// Reads at most 1 MiB.
-    pub fn read(&self, ino: InodeId, offset: u64, len: u32) -> Result<ReadResult> {
-        unimplemented!()
-    }
-    /// lseek(2) `SEEK_DATA` (`hole` false) or `SEEK_HOLE`.
-    pub fn seek(&self, ino: InodeId, offset: u64, hole: bool) -> Result<u64> {
-        unimplemented!()
-    }
-    /// The last session that had this unlinked inode open is gone: frees it. Nothing happens if it
-    /// has a name or is gone.
-    pub fn drop_orphan(&self, ino: InodeId) -> Result<()> {
-        unimplemented!()
-    }
-    /// Inodes without a name that were still open.
-    pub fn orphans(&self) -> Result<Vec<InodeId>> {
-        unimplemented!()
-    }
-    /// Makes everything applied before the call durable.
-    pub fn commit(&self) -> Result<Committed> {
-        unimplemented!()
-    }
+
     /// What waits for a commit.
+    #[must_use]
     pub fn pending(&self) -> Pending {
-        unimplemented!()
+        self.overlays.read().pending()
     }
-    /// Frees at most `budget` extents of dead data, and dead segments; true: there is more.
-    pub fn reap(&self, budget: usize) -> Result<bool> {
-        unimplemented!()
+
+    /// Free bytes of the disk that the volume is on, less the reserve.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk does not say.
+    pub fn disk_free_bytes(&self) -> Result<u64> {
+        Ok(self.segments.free_bytes()?.saturating_sub(self.disk_reserve_bytes))
     }
-    /// Commits all and marks the stop clean.
-    pub fn close(self) -> Result<()> {
-        unimplemented!()
+
+    /// Appends data to the active segment: not yet durable, not yet part of any file. Takes the
+    /// time of hashing and copying; several callers work in parallel.
+    ///
+    /// # Errors
+    /// `Invalid` for no data or more than 1 MiB; the file system's `NoSpace` when the server's
+    /// disk is at its reserve; `Unavailable` when it fails.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "an owner may keep the bytes one day, and callers have no use for them"
+    )]
+    pub fn stage(&self, data: Bytes) -> Result<StagedData> {
+        self.alive()?;
+        if self.disk_full.load(Ordering::Relaxed) {
+            return Err(holdfast_core::error::PosixError::NoSpace.into());
+        }
+        let staged = self.segments.stage(&data);
+        if staged.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSpace) {
+            self.disk_full.store(true, Ordering::Relaxed);
+            return Err(holdfast_core::error::PosixError::NoSpace.into());
+        }
+        staged
+    }
+
+    /// Recomputes everything that can be recomputed (links, extents, sums) and lists what differs.
+    /// Reads all metadata, no file data, and holds operations up meanwhile.
+    ///
+    /// # Errors
+    /// When the metadata cannot be read; what cannot be decoded is listed instead.
+    pub fn check(&self) -> Result<Vec<String>> {
+        self.alive()?;
+        let writer = self.writer.lock();
+        let overlays = self.overlays.read();
+        crate::meta::check::check(overlays.view(&*self.engine), overlays.usage, &writer.segments)
+    }
+
+    fn alive(&self) -> Result<()> {
+        match self.failure.get() {
+            None => Ok(()),
+            Some(why) => Err(Error::new(
+                ErrorKind::Unavailable,
+                format!("volume {} stopped after a failure of its disk ({why}); restart the server", self.id()),
+            )),
+        }
+    }
+
+    /// From here on nothing is answered any more.
+    fn poison(&self, error: &Error) {
+        let _ = self.failure.set(format!("{error:?}"));
+    }
+
+    /// Answers a question about the volume as it is now.
+    fn ask<T>(&self, question: impl FnOnce(View<'_>) -> Result<T>) -> Result<T> {
+        self.alive()?;
+        question(self.overlays.read().view(&*self.engine))
+    }
+
+    /// Asks the disk whether there is still room, for the operations that follow.
+    fn look_at_disk(&self) {
+        match self.segments.free_bytes() {
+            Ok(free) => self.disk_full.store(free < self.disk_reserve_bytes, Ordering::Relaxed),
+            Err(error) => tracing::warn!(?error, "cannot see how much room the disk has"),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

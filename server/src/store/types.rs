@@ -3,12 +3,25 @@
 use std::fmt;
 
 use bytes::Bytes;
-use holdfast_core::attr::{Attr, FileKind, Mode};
+use holdfast_core::attr::Mode;
 use holdfast_core::hash::FrameHash;
-use holdfast_core::id::{DataVersion, DirCookie, InodeId, Seq, SessionId};
-use holdfast_core::name::FileName;
+use holdfast_core::id::{DataVersion, InodeId, Seq, SessionId};
 use holdfast_core::time::Timestamp;
 use holdfast_core::volume::Quota;
+
+/// How a volume is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Shared by all volumes of the server.
+    pub memory: SharedMemory,
+    /// Free bytes of the server's disk below which operations that need space get `NoSpace`, so
+    /// that deleting always works.
+    pub disk_reserve_bytes: u64,
+    /// Length at which a segment is sealed; more than 1 MiB and its frame headers.
+    pub segment_bytes_max: u64,
+    /// Files that the metadata engine keeps open.
+    pub engine_files_max: u32,
+}
 
 /// Owner and permissions of a new volume's root directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,23 +57,6 @@ impl fmt::Debug for ApplyContext<'_> {
     }
 }
 
-/// Who a session is, for people; kept in the volume so that a new owner knows whom to expect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionInfo {
-    /// Its id.
-    pub id: SessionId,
-    /// The client's host name.
-    pub host: String,
-    /// The client's process id.
-    pub pid: u32,
-    /// The client's program and version.
-    pub program: String,
-    /// Whether its changes are refused.
-    pub read_only: bool,
-    /// When it began.
-    pub started: Timestamp,
-}
-
 /// How far a session has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionState {
@@ -72,32 +68,6 @@ pub struct SessionState {
     pub durable: Seq,
     /// Every outcome up to here has reached the client.
     pub received: Seq,
-}
-
-/// One entry of a listing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirEntry {
-    /// Its name.
-    pub name: FileName,
-    /// What it leads to.
-    pub ino: InodeId,
-    /// The type of that.
-    pub kind: FileKind,
-    /// Its place in the listing: the next page begins after it.
-    pub cookie: DirCookie,
-    /// The inode, when asked for.
-    pub attr: Option<Attr>,
-}
-
-/// A part of a listing; `.` and `..` are not in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DirPage {
-    /// Entries in order of cookie.
-    pub entries: Vec<DirEntry>,
-    /// Whether the directory has none after these.
-    pub end: bool,
-    /// The directory's parent; the root's is itself.
-    pub parent: InodeId,
 }
 
 /// Bytes of a file, verified.
@@ -144,4 +114,7 @@ pub struct Pending {
     pub oldest: Option<Timestamp>,
 }
 
+pub use crate::meta::engine::rocksdb::SharedMemory;
+pub use crate::meta::query::names::{DirEntry, DirPage};
+pub use crate::meta::record::session::SessionInfo;
 pub use crate::segment::StagedData;

@@ -1,0 +1,40 @@
+//! copy_file_range: the destination points to the source's frames; no data moves.
+
+use holdfast_core::error::PosixError;
+use holdfast_core::id::InodeId;
+use holdfast_core::op::{COPY_BYTES_MAX, OpReply};
+use holdfast_core::range::ByteRange;
+
+use super::{Decision, Txn, extents, write};
+use crate::meta::query::Extent;
+use crate::meta::record::extent::Content;
+
+/// Copies up to `len` bytes between two offsets. Holes, and reserved space, become holes.
+pub(super) fn copy(txn: &mut Txn<'_>, from: (InodeId, u64), to: (InodeId, u64), len: u64) -> Decision {
+    let source = txn.regular(from.0)?;
+    let mut target = txn.regular(to.0)?;
+    let len = len.min(COPY_BYTES_MAX).min(source.size.saturating_sub(from.1));
+    if len == 0 {
+        return Ok(OpReply::Copied { len, attr: target.attr(to.0) });
+    }
+    let source_range = ByteRange::new(from.1, len).ok_or(PosixError::FileTooLarge)?;
+    let range = ByteRange::new(to.1, len).ok_or(PosixError::FileTooLarge)?;
+    if from.0 == to.0 && source_range.overlaps(range) {
+        return Err(PosixError::Invalid.into());
+    }
+    txn.take_space();
+    let copied: Vec<Extent> = match source.data {
+        Some(data) => txn.view().extents(data, source_range.start(), source_range.end(), usize::MAX)?,
+        None => Vec::new(),
+    };
+    extents::clear(txn, &mut target, range.start(), range.end())?;
+    for extent in copied.iter().filter_map(|extent| extent.clip(source_range.start(), source_range.end())) {
+        if !matches!(extent.content, Content::Reserved { .. }) {
+            let start = extent.start - source_range.start() + range.start();
+            extents::put(txn, &mut target, start, &extent.content);
+        }
+    }
+    write::changed(txn, &mut target, range.end(), false);
+    txn.put_inode(to.0, &target);
+    Ok(OpReply::Copied { len, attr: target.attr(to.0) })
+}

@@ -1,0 +1,67 @@
+//! chmod, chown, truncate, utimensat.
+
+use holdfast_core::attr::{FileKind, SetAttr, SetTime};
+use holdfast_core::error::PosixError;
+use holdfast_core::id::InodeId;
+use holdfast_core::limits::FILE_BYTES_MAX;
+use holdfast_core::op::OpReply;
+use holdfast_core::time::Timestamp;
+
+use super::{Decision, Txn, extents};
+use crate::meta::record::inode::Inode;
+
+/// Changes attributes.
+pub(super) fn setattr(txn: &mut Txn<'_>, ino: InodeId, set: &SetAttr) -> Decision {
+    let mut inode = txn.view().existing(ino)?;
+    let now = txn.context.now;
+    if let Some(size) = set.size {
+        match inode.kind {
+            FileKind::Regular => resize(txn, &mut inode, size)?,
+            FileKind::Directory => return Err(PosixError::IsDirectory.into()),
+            FileKind::Symlink | FileKind::Fifo | FileKind::Socket | FileKind::CharDevice | FileKind::BlockDevice => {
+                return Err(PosixError::Invalid.into());
+            }
+        }
+        inode.mtime = now;
+    }
+    let chown = set.uid.is_some() || set.gid.is_some();
+    inode.uid = set.uid.unwrap_or(inode.uid);
+    inode.gid = set.gid.unwrap_or(inode.gid);
+    if let Some(mode) = set.mode {
+        inode.mode = mode;
+    } else if set.kill_privileges || (chown && !inode.is_directory()) {
+        // As chown(2) of Linux does, whoever calls it.
+        inode.mode = inode.mode.without_privileges();
+    }
+    inode.atime = chosen(set.atime, inode.atime, now);
+    inode.mtime = chosen(set.mtime, inode.mtime, now);
+    inode.ctime = now;
+    txn.put_inode(ino, &inode);
+    Ok(OpReply::Attr(inode.attr(ino)))
+}
+
+const fn chosen(set: Option<SetTime>, before: Timestamp, now: Timestamp) -> Timestamp {
+    match set {
+        None => before,
+        Some(SetTime::Now) => now,
+        Some(SetTime::To(time)) => time,
+    }
+}
+
+/// Cuts a file, or lengthens it by a hole. Space past the end goes in any case.
+pub(super) fn resize(txn: &mut Txn<'_>, inode: &mut Inode, size: u64) -> Decision<()> {
+    if size > FILE_BYTES_MAX {
+        return Err(PosixError::FileTooLarge.into());
+    }
+    if size == 0 {
+        extents::drop_all(txn, inode)?;
+    } else {
+        extents::clear(txn, inode, size, u64::MAX)?;
+        inode.extent_end = inode.extent_end.min(size);
+    }
+    if inode.size != size {
+        inode.size = size;
+        inode.data_version = inode.data_version.next();
+    }
+    Ok(())
+}

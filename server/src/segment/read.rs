@@ -1,0 +1,108 @@
+//! Reading frames: few reads of the disk, every frame verified, no byte copied.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::hash::FrameHash;
+use holdfast_core::id::SegmentId;
+
+use super::store::SegmentFile;
+use super::{Segments, frame};
+use crate::meta::record::extent::Frame;
+
+/// A part of a frame that somebody wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The frame.
+    pub frame: Frame,
+    /// First byte of its content.
+    pub skip: u32,
+    /// Number of bytes.
+    pub len: u32,
+}
+
+impl Wanted {
+    fn is_whole(&self) -> bool {
+        self.skip == 0 && self.len == self.frame.len
+    }
+}
+
+impl Segments {
+    /// Reads parts of frames; the answer has one verified piece for each, with its own hash.
+    ///
+    /// # Errors
+    /// `Damaged`, naming segment and position, when a frame is missing or fails its checksum;
+    /// `Unavailable` when the disk fails.
+    pub fn read(&self, wanted: &[Wanted]) -> Result<Vec<(Bytes, FrameHash)>> {
+        let mut files: HashMap<SegmentId, Arc<dyn SegmentFile>> = HashMap::new();
+        let mut pieces = Vec::with_capacity(wanted.len());
+        for run in runs(wanted) {
+            let run = &wanted[run];
+            let id = run[0].frame.segment;
+            let file = match files.get(&id) {
+                Some(file) => Arc::clone(file),
+                None => {
+                    let file = self.handles.get(id)?;
+                    files.insert(id, Arc::clone(&file));
+                    file
+                }
+            };
+            read_run(&*file, run, &mut pieces)?;
+        }
+        Ok(pieces)
+    }
+}
+
+/// Cuts the list into runs that one read of the disk serves: frames that lie one after the other,
+/// or the same one again.
+fn runs(wanted: &[Wanted]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (index, next) in wanted.iter().enumerate() {
+        let follows = index.checked_sub(1).map(|before| &wanted[before].frame).is_some_and(|before| {
+            before.segment == next.frame.segment
+                && (frame::end(before) == next.frame.position || before.position == next.frame.position)
+        });
+        match runs.last_mut() {
+            Some(run) if follows => run.end = index + 1,
+            _ => runs.push(index..index + 1),
+        }
+    }
+    runs
+}
+
+fn read_run(file: &dyn SegmentFile, run: &[Wanted], pieces: &mut Vec<(Bytes, FrameHash)>) -> Result<()> {
+    let (first, last) = (&run[0].frame, &run[run.len() - 1].frame);
+    let start = frame::content_start(first);
+    let len = usize::try_from(frame::end(last).saturating_sub(start)).unwrap_or(usize::MAX);
+    let mut buffer = vec![0; len];
+    let read = file.read_at(start, &mut buffer)?;
+    buffer.truncate(read);
+    let buffer = Bytes::from(buffer);
+    let mut verified = None;
+    for wanted in run {
+        let at = usize::try_from(frame::content_start(&wanted.frame) - start).unwrap_or(usize::MAX);
+        let content = at..at.saturating_add(wanted.frame.len as usize);
+        if verified != Some(wanted.frame) {
+            let sound = buffer.get(content.clone()).is_some_and(|content| wanted.frame.hash.matches(content));
+            if !sound {
+                return Err(damaged(&wanted.frame));
+            }
+            verified = Some(wanted.frame);
+        }
+        let from = content.start + wanted.skip as usize;
+        let piece = buffer.slice(from..from + wanted.len as usize);
+        let hash = if wanted.is_whole() { wanted.frame.hash } else { FrameHash::of(&piece) };
+        pieces.push((piece, hash));
+    }
+    Ok(())
+}
+
+fn damaged(frame: &Frame) -> Error {
+    let Frame { segment, position, len, .. } = frame;
+    let message =
+        format!("the frame of {len} bytes at {position} of segment {segment} is damaged: it fails its checksum");
+    Error::new(ErrorKind::Damaged, message)
+}

@@ -1,0 +1,164 @@
+//! Questions to an open volume. Each sees the volume as of one moment.
+
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+use holdfast_core::attr::Attr;
+use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::hash::FrameHash;
+use holdfast_core::id::{DirCookie, InodeId};
+use holdfast_core::limits::IO_BYTES_MAX;
+use holdfast_core::name::{FileName, XattrName};
+
+use super::{DirPage, Piece, ReadResult, Store};
+use crate::meta::keys;
+use crate::meta::query::content::{ReadPlan, SeekFor, SeekStep};
+use crate::meta::query::{attributes, content, names};
+use crate::meta::record::extent::Content;
+use crate::segment::Wanted;
+
+impl Store {
+    /// Attributes of what a name leads to.
+    ///
+    /// # Errors
+    /// `NoEntry`, `NotDirectory`; also `Damaged` and `Unavailable`, as for all that follow.
+    pub fn lookup(&self, parent: InodeId, name: &FileName) -> Result<Attr> {
+        self.ask(|view| names::lookup(view, parent, name))
+    }
+
+    /// Attributes of a directory's parent (`..`); the root's is itself.
+    ///
+    /// # Errors
+    /// `NoEntry`, `NotDirectory`.
+    pub fn lookup_parent(&self, ino: InodeId) -> Result<Attr> {
+        self.ask(|view| names::lookup_parent(view, ino))
+    }
+
+    /// Attributes of an inode.
+    ///
+    /// # Errors
+    /// `NoEntry`.
+    pub fn getattr(&self, ino: InodeId) -> Result<Attr> {
+        self.ask(|view| attributes::getattr(view, ino))
+    }
+
+    /// A page of a listing: at most `max` entries after `after`. Names that are there from the
+    /// first page to the last appear exactly once, whatever else changes meanwhile.
+    ///
+    /// # Errors
+    /// `NoEntry`, `NotDirectory`.
+    pub fn readdir(&self, ino: InodeId, after: DirCookie, max: usize, with_attr: bool) -> Result<DirPage> {
+        self.ask(|view| names::list(view, ino, after, max, with_attr))
+    }
+
+    /// Text of a symlink.
+    ///
+    /// # Errors
+    /// `NoEntry`, `Invalid` when it is none.
+    pub fn readlink(&self, ino: InodeId) -> Result<Bytes> {
+        self.ask(|view| names::readlink(view, ino))
+    }
+
+    /// Value of an xattr.
+    ///
+    /// # Errors
+    /// `NoEntry`, `NoAttribute`, `NotSupported` for a name space that is not served.
+    pub fn getxattr(&self, ino: InodeId, name: &XattrName) -> Result<Bytes> {
+        self.ask(|view| attributes::getxattr(view, ino, name))
+    }
+
+    /// Names of all xattrs.
+    ///
+    /// # Errors
+    /// `NoEntry`.
+    pub fn listxattr(&self, ino: InodeId) -> Result<Vec<XattrName>> {
+        self.ask(|view| attributes::listxattr(view, ino))
+    }
+
+    /// Inodes without a name that are still there.
+    ///
+    /// # Errors
+    /// `Damaged`, `Unavailable`.
+    pub fn orphans(&self) -> Result<Vec<InodeId>> {
+        self.ask(|view| {
+            let mut orphans = Vec::new();
+            view.scan(&keys::all(keys::tag::ORPHAN), |key, _| {
+                orphans.extend(keys::split(key).map(|(ino, _)| InodeId(ino)));
+                Ok(ControlFlow::Continue(()))
+            })?;
+            Ok(orphans)
+        })
+    }
+
+    /// Reads up to `len` bytes, at most 1 MiB; every byte is verified.
+    ///
+    /// # Errors
+    /// `NoEntry`, `IsDirectory`, `Invalid` for what is no regular file or for a longer read;
+    /// `Damaged` when data fails its checksum (the log names the place).
+    pub fn read(&self, ino: InodeId, offset: u64, len: u32) -> Result<ReadResult> {
+        if len as usize > IO_BYTES_MAX {
+            let message = format!("{len} bytes cannot be read at a time; ask for at most {IO_BYTES_MAX}");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let mut tried: Option<ReadPlan> = None;
+        loop {
+            let plan = self.ask(|view| content::plan_read(view, ino, offset, u64::from(len)))?;
+            match self.fetch(&plan) {
+                Ok(pieces) => {
+                    return Ok(ReadResult {
+                        pieces,
+                        len: u32::try_from(plan.len).unwrap_or(len),
+                        size: plan.size,
+                        data_version: plan.data_version,
+                    });
+                }
+                // The file may have changed since, and its old data may be gone: look again. The
+                // same plan twice means that the data is not there though it should be.
+                Err(error) if tried.as_ref() == Some(&plan) => {
+                    let message = format!("cannot read inode {ino} at offset {offset}: {error}");
+                    return Err(Error::new(error.kind(), message).because(error));
+                }
+                Err(_) => tried = Some(plan),
+            }
+        }
+    }
+
+    /// Fetches what a plan needs from the segments.
+    fn fetch(&self, plan: &ReadPlan) -> Result<Vec<Piece>> {
+        let wanted: Vec<Wanted> = plan
+            .extents
+            .iter()
+            .filter_map(|extent| match extent.content {
+                Content::Framed { frame, skip, len } => Some(Wanted { frame, skip, len }),
+                Content::Inline(_) | Content::Reserved { .. } => None,
+            })
+            .collect();
+        let mut framed = self.segments.read(&wanted)?.into_iter();
+        let pieces = plan.extents.iter().filter_map(|extent| {
+            let (data, hash) = match &extent.content {
+                // The engine has verified these bytes; the hash is for their way to the client.
+                Content::Inline(bytes) => (bytes.clone(), FrameHash::of(bytes)),
+                Content::Framed { .. } => framed.next()?,
+                Content::Reserved { .. } => return None,
+            };
+            Some(Piece { offset: extent.start, data, hash })
+        });
+        Ok(pieces.collect())
+    }
+
+    /// lseek(2): the next data (`hole` false) or hole from `offset` on. Holes are found exactly;
+    /// the end of the file is one.
+    ///
+    /// # Errors
+    /// `NoData` past the end, or when no data follows; `NoEntry`, `IsDirectory`, `Invalid`.
+    pub fn seek(&self, ino: InodeId, offset: u64, hole: bool) -> Result<u64> {
+        let what = if hole { SeekFor::Hole } else { SeekFor::Data };
+        let mut at = offset;
+        loop {
+            match self.ask(|view| content::seek(view, ino, at, what))? {
+                SeekStep::Found(found) => return Ok(found),
+                SeekStep::Further(further) => at = further,
+            }
+        }
+    }
+}
