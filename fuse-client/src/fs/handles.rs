@@ -60,6 +60,8 @@ pub(super) struct Released {
 impl OpenFiles {
     /// An open is about to be sent.
     pub(super) fn begin_open(&mut self, ino: InodeId) {
+        // A close that still waits is not wanted any more: the last handle will send another.
+        self.closes.retain(|close| close.ino != ino);
         self.inodes.entry(ino).or_default().count += 1;
     }
 
@@ -154,15 +156,10 @@ impl OpenFiles {
 
     fn due_closes(&mut self) -> Vec<InodeId> {
         let oldest = self.creates.first().copied().unwrap_or(u64::MAX);
-        let inodes = &self.inodes;
         let mut due = Vec::new();
         self.closes.retain(|close| {
-            if inodes.contains_key(&close.ino) {
-                // Opened again meanwhile; its last handle will close it.
-                return false;
-            }
             let wait = oldest <= close.creates_until;
-            if !wait && !due.contains(&close.ino) {
+            if !wait {
                 due.push(close.ino);
             }
             wait

@@ -33,6 +33,12 @@ impl Device {
         OpenOptions::new().read(true).write(true).open(PATH).map(|file| Self(file.into()))
     }
 
+    /// Anything that keeps messages apart, in place of the device.
+    #[cfg(test)]
+    pub(super) fn of(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
     /// Another queue of the same connection.
     pub(super) fn clone_queue(&self) -> io::Result<Self> {
         let queue = Self::open()?;

@@ -90,3 +90,110 @@ fn the_locks_of_a_file_description_go_with_it() {
     assert_eq!(files.release(one).unlock, [LockOwner(1)]);
     assert_eq!(files.release(two).unlock, [LockOwner(2)]);
 }
+
+/// One step of a mount that makes, opens and closes files in any order.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    BeginOpen(usize),
+    EndOpen(usize, bool),
+    BeginCreate,
+    EndCreate(usize),
+    Release(usize),
+}
+
+fn step() -> impl proptest::strategy::Strategy<Value = Step> {
+    use proptest::prelude::*;
+    prop_oneof![
+        any::<usize>().prop_map(Step::BeginOpen),
+        (any::<usize>(), any::<bool>()).prop_map(|(which, fails)| Step::EndOpen(which, fails)),
+        Just(Step::BeginCreate),
+        any::<usize>().prop_map(Step::EndCreate),
+        any::<usize>().prop_map(Step::Release),
+    ]
+}
+
+/// The server's set of open inodes, changed in the order in which this mount sends.
+#[derive(Default)]
+struct World {
+    files: OpenFiles,
+    server: HashSet<InodeId>,
+    made: u64,
+    opening: Vec<InodeId>,
+    creating: Vec<(CreateTicket, InodeId)>,
+    handles: Vec<(Handle, InodeId)>,
+}
+
+impl World {
+    fn close(&mut self, inodes: Vec<InodeId>) {
+        for ino in inodes {
+            assert!(self.server.remove(&ino), "{ino} is closed twice");
+        }
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::BeginOpen(which) if self.made > 0 => {
+                // Any of the last few, also one whose create is not yet answered here.
+                let ino = InodeId(self.made - which as u64 % self.made.min(3));
+                self.files.begin_open(ino);
+                self.server.insert(ino);
+                self.opening.push(ino);
+            }
+            Step::EndOpen(which, fails) if !self.opening.is_empty() => {
+                let ino = self.opening.remove(which % self.opening.len());
+                if fails {
+                    let due = self.files.abandon_open(ino);
+                    self.close(due);
+                } else {
+                    let handle = self.files.finish_open(ino);
+                    self.handles.push((handle, ino));
+                }
+            }
+            Step::BeginCreate => {
+                // What it opens is seen by the server at once, and here only with the answer.
+                self.made += 1;
+                let ticket = self.files.begin_create();
+                self.server.insert(InodeId(self.made));
+                self.creating.push((ticket, InodeId(self.made)));
+            }
+            Step::EndCreate(which) if !self.creating.is_empty() => {
+                let (ticket, ino) = self.creating.remove(which % self.creating.len());
+                let (handle, due) = self.files.finish_create(ticket, Some(ino));
+                self.close(due);
+                self.handles.push((handle.unwrap(), ino));
+            }
+            Step::Release(which) if !self.handles.is_empty() => {
+                let (handle, _) = self.handles.remove(which % self.handles.len());
+                let released = self.files.release(handle);
+                self.close(released.close);
+            }
+            Step::BeginOpen(_) | Step::EndOpen(..) | Step::EndCreate(_) | Step::Release(_) => {}
+        }
+        let created = self.creating.iter().map(|(_, ino)| ino);
+        for ino in self.handles.iter().map(|(_, ino)| ino).chain(&self.opening).chain(created) {
+            assert!(self.server.contains(ino), "{ino} is in use and the server does not know");
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn the_server_knows_of_every_file_in_use_and_of_no_other_in_the_end(
+        steps in proptest::collection::vec(step(), 1..80)
+    ) {
+        let mut world = World::default();
+        for step in steps {
+            world.take(step);
+        }
+        while !world.opening.is_empty() {
+            world.take(Step::EndOpen(0, true));
+        }
+        while !world.creating.is_empty() {
+            world.take(Step::EndCreate(0));
+        }
+        while !world.handles.is_empty() {
+            world.take(Step::Release(0));
+        }
+        assert!(world.server.is_empty() && world.files.inodes.is_empty() && world.files.closes.is_empty());
+    }
+}
