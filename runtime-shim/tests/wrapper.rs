@@ -130,7 +130,7 @@ fn it_fails_closed_and_says_why_where_engines_look() {
         }
     }
     for part in ["mounts", "state", "binds"] {
-        assert_eq!(fs::read_dir(place.at("run").join(part)).unwrap().count(), 0, "{part}");
+        assert_eq!(fs::read_dir(place.at("run/agent").join(part)).unwrap().count(), 0, "{part}");
     }
     fs::remove_file(place.at("bundle/config.json")).unwrap();
     assert_eq!(place.call(&["create", "c"]).status.code(), Some(1));

@@ -1,16 +1,18 @@
 //! Where the registry keeps things, under one directory that only its owner can enter.
 //!
 //! ```text
-//! RUN/mounts/ID        mount point of one (server, volume, read-only)
-//! RUN/state/ID/lock    whoever changes anything of this mount holds it
-//! RUN/state/ID/mount.json, mount.log, refs/HASH.json
-//! RUN/binds/ID-HASH-HASH   directories inside a volume, bound here
+//! RUN/agent/mounts/ID              mount point of one (server, volume, read-only)
+//! RUN/agent/state/ID/lock          whoever changes anything of this mount holds it
+//! RUN/agent/state/ID/mount.json, mount.log, refs/HASH.json
+//! RUN/agent/binds/ID-HASH-HASH     directories inside a volume, bound here
 //! ```
+//!
+//! RUN itself is shared with the processes of mounts, which keep their own records in it.
 
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use holdfast_core::error::{Error, ErrorKind, Result};
@@ -54,7 +56,8 @@ impl fmt::Debug for MountId {
     }
 }
 
-/// The run directory: exists, is ours, and nobody else can write in it.
+/// The run directory: exists, is ours, and nobody else can write in it. Holds its part `agent`,
+/// which nobody else can enter.
 #[derive(Clone, Debug)]
 pub struct RunDir(PathBuf);
 
@@ -96,14 +99,16 @@ impl RunDir {
             );
             return Err(Error::new(ErrorKind::Denied, message));
         }
-        let run = Self(fs::canonicalize(path).map_err(|error| broken("resolve", path, error))?);
-        for dir in [run.mounts(), run.states(), run.binds()] {
+        let run = Self(fs::canonicalize(path).map_err(|error| broken("resolve", path, error))?.join("agent"));
+        for dir in [run.0.clone(), run.mounts(), run.states(), run.binds()] {
             make(&dir)?;
         }
+        fs::set_permissions(&run.0, fs::Permissions::from_mode(0o700))
+            .map_err(|error| broken("guard", &run.0, error))?;
         Ok(run)
     }
 
-    /// The directory itself, without symbolic links.
+    /// The registry's part of it, without symbolic links.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0

@@ -220,7 +220,7 @@ impl<M: Mounter> Registry<M> {
             records.remove(reference)?;
             released.released += 1;
         }
-        let Some((volume, read_only)) = records.volume()? else { return Ok(()) };
+        let Some((volume, read_only)) = records.volume()? else { return records.end() };
         if self.close_if_idle(self.mount(&volume, read_only), records)? {
             released.unmounted += 1;
         }

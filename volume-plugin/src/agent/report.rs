@@ -98,7 +98,7 @@ impl<M: Mounter> Registry<M> {
         }
         let _lock = MountLock::take(&state, Deadline::after(self.timeouts.release))?;
         let records = Records::at(state);
-        let Some((volume, read_only)) = records.volume()? else { return Ok(()) };
+        let Some((volume, read_only)) = records.volume()? else { return records.end() };
         if self.close_if_idle(self.mount(&volume, read_only), records)? {
             swept.unmounted += 1;
         }

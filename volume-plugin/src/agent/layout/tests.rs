@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 
 use super::*;
 
@@ -26,10 +26,16 @@ fn ids_differ_when_anything_differs() {
 #[test]
 fn the_run_directory_is_made_private() {
     let dir = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let run = RunDir::open(&dir.path().join("a/run")).unwrap();
-    let mode = fs::metadata(run.path()).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o700);
+    assert_eq!(mode(run.path()), 0o700);
     assert!(run.path().join("mounts").is_dir());
+    // A mount's process may have made the directory before, for everybody to read.
+    let open = dir.path().join("open");
+    fs::create_dir_all(open.join("agent")).unwrap();
+    fs::set_permissions(open.join("agent"), fs::Permissions::from_mode(0o755)).unwrap();
+    let run = RunDir::open(&open).unwrap();
+    assert_eq!((mode(run.path()), mode(&open)), (0o700, 0o755));
 }
 
 #[test]
