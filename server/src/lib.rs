@@ -1,1 +1,20 @@
+//! The storage server: keeps volumes on its disk and serves them to sessions.
 
+/// The program's version, for people.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+pub mod clock;
+pub mod config;
+mod data_dir;
+mod fatal;
+pub mod meta;
+mod registry;
+mod rpc;
+pub mod run;
+pub mod segment;
+mod session;
+pub mod store;
+mod tls;
+mod volume;
+
+pub use fatal::Fatal;

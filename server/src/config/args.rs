@@ -1,0 +1,96 @@
+//! The command line of `holdfastd`, and the environment variables beside it.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::LogFormat;
+
+const AFTER_HELP: &str = "\
+The first that says something wins: flag, environment variable, config file, default.
+
+Examples:
+  holdfastd --data /var/lib/holdfast
+      serves this machine only, on 127.0.0.1:7440
+  holdfastd --data /var/lib/holdfast --listen 0.0.0.0:7440 \\
+      --tls-ca ca.pem --tls-cert server.pem --tls-key server-key.pem
+      serves the network; `holdfast tls init` makes the certificates
+";
+
+/// The Holdfast storage server: keeps volumes in a directory and serves them over gRPC
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "holdfastd", version = crate::VERSION, after_help = AFTER_HELP, max_term_width = 100)]
+pub struct Args {
+    /// Directory of the volumes; made if absent
+    #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA")]
+    pub data: Option<PathBuf>,
+
+    /// Address to listen on [default: 127.0.0.1:7440]; port 0 takes any free one. An address that
+    /// others can reach needs TLS
+    #[arg(long, value_name = "ADDR", env = "HOLDFAST_LISTEN")]
+    pub listen: Option<String>,
+
+    /// Config file (TOML): the long names of these flags, as in `commit_interval = "100ms"`
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Certificate of the authority that signs clients' certificates (PEM)
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_TLS_CA", help_heading = "Security")]
+    pub tls_ca: Option<PathBuf>,
+
+    /// The server's certificate (PEM)
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_TLS_CERT", help_heading = "Security")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The server's private key (PEM)
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_TLS_KEY", help_heading = "Security")]
+    pub tls_key: Option<PathBuf>,
+
+    /// File with a secret of 16 characters or more that every client must know
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_TOKEN_FILE", help_heading = "Security")]
+    pub token_file: Option<PathBuf>,
+
+    /// How long a client may be silent before its locks and open files go [default: 10s]
+    #[arg(long, value_name = "TIME", env = "HOLDFAST_LEASE", help_heading = "Tuning")]
+    pub lease: Option<String>,
+
+    /// Changes reach the disk at the latest after this, fsync or not [default: 100ms]
+    #[arg(long, value_name = "TIME", env = "HOLDFAST_COMMIT_INTERVAL", help_heading = "Tuning")]
+    pub commit_interval: Option<String>,
+
+    /// Memory for cached metadata, over all volumes [default: 256MiB]
+    #[arg(long, value_name = "SIZE", env = "HOLDFAST_CACHE", help_heading = "Tuning")]
+    pub cache: Option<String>,
+
+    /// Memory for metadata on its way to the disk, over all volumes [default: 128MiB]
+    #[arg(long, value_name = "SIZE", env = "HOLDFAST_WRITE_BUFFER", help_heading = "Tuning")]
+    pub write_buffer: Option<String>,
+
+    /// Free disk space that is kept back: below it, writes fail with "no space" [default: 256MiB]
+    #[arg(long, value_name = "SIZE", env = "HOLDFAST_DISK_RESERVE", help_heading = "Limits")]
+    pub disk_reserve: Option<String>,
+
+    /// Most volumes [default: 100000]
+    #[arg(long, value_name = "N", env = "HOLDFAST_MAX_VOLUMES", help_heading = "Limits")]
+    pub max_volumes: Option<usize>,
+
+    /// Most sessions (mounts) of one volume [default: 10000]
+    #[arg(long, value_name = "N", env = "HOLDFAST_MAX_SESSIONS", help_heading = "Limits")]
+    pub max_sessions: Option<usize>,
+
+    /// Most connections [default: 16384]
+    #[arg(long, value_name = "N", env = "HOLDFAST_MAX_CONNECTIONS", help_heading = "Limits")]
+    pub max_connections: Option<usize>,
+
+    /// Form of log lines [default: text]
+    #[arg(long, value_enum, value_name = "FORMAT", env = "HOLDFAST_LOG_FORMAT", help_heading = "Output")]
+    pub log_format: Option<LogFormat>,
+
+    /// What to log: error, warn, info, debug, trace, or a filter by module [default: info]
+    #[arg(long, value_name = "FILTER", env = "HOLDFAST_LOG", help_heading = "Output")]
+    pub log: Option<String>,
+
+    /// Write the address that is listened on into this file, once it is
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub port_file: Option<PathBuf>,
+}

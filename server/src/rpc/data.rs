@@ -1,0 +1,70 @@
+//! The `Data` service: bytes of files.
+
+use bytes::Bytes;
+use holdfast_core::error::{Error, ErrorKind};
+use holdfast_core::id::StageId;
+use holdfast_core::limits::IO_BYTES_MAX;
+use holdfast_proto::attr::inode;
+use holdfast_proto::data::frame_hash;
+use holdfast_proto::metadata::session_of;
+use holdfast_proto::v1::data_server::Data;
+use holdfast_proto::v1::{
+    ReadPiece, ReadRequest, ReadResponse, SeekRequest, SeekResponse, StageRequest, StageResponse,
+};
+use tonic::{Request, Response, Status};
+
+use super::{Service, status};
+use crate::config::invalid;
+
+#[tonic::async_trait]
+impl Data for Service {
+    async fn read(&self, request: Request<ReadRequest>) -> Result<Response<ReadResponse>, Status> {
+        let owner = self.reader(&request).await?;
+        let ReadRequest { ino, offset, len } = request.into_inner();
+        let ino = inode(ino).map_err(status)?;
+        if len as usize > IO_BYTES_MAX {
+            return Err(status(invalid(format!("a read of {len} bytes is too long; at most {IO_BYTES_MAX}"))));
+        }
+        let read = owner.store().read(ino, offset, len).map_err(status)?;
+        let pieces = read.pieces.into_iter().map(|piece| ReadPiece {
+            offset: piece.offset,
+            data: piece.data,
+            blake3: Bytes::copy_from_slice(&piece.hash.0),
+        });
+        Ok(Response::new(ReadResponse {
+            pieces: pieces.collect(),
+            len: read.len,
+            size: read.size,
+            data_version: read.data_version.0,
+        }))
+    }
+
+    async fn stage(&self, request: Request<StageRequest>) -> Result<Response<StageResponse>, Status> {
+        // Not `reader`: a session stages again what it had while the volume is still recovering.
+        let session = session_of(request.metadata()).map_err(status)?;
+        let owner = self.registry.shared().directory.find(session).map_err(status)?;
+        let StageRequest { stage_id, data, blake3 } = request.into_inner();
+        if stage_id == 0 || !(1..=IO_BYTES_MAX).contains(&data.len()) {
+            return Err(status(invalid(format!(
+                "stage {stage_id} of {} bytes; a stage has a number from 1 and 1 to {IO_BYTES_MAX} bytes",
+                data.len()
+            ))));
+        }
+        if !frame_hash(&blake3).map_err(status)?.matches(&data) {
+            return Err(status(Error::new(
+                ErrorKind::Damaged,
+                format!("the data of stage {stage_id} does not match its checksum; send it again"),
+            )));
+        }
+        owner.stage(session, StageId(stage_id), data).map_err(status)?;
+        Ok(Response::new(StageResponse {}))
+    }
+
+    async fn seek(&self, request: Request<SeekRequest>) -> Result<Response<SeekResponse>, Status> {
+        let owner = self.reader(&request).await?;
+        let SeekRequest { ino, offset, hole } = request.into_inner();
+        let ino = inode(ino).map_err(status)?;
+        let offset = owner.store().seek(ino, offset, hole).map_err(status)?;
+        Ok(Response::new(SeekResponse { offset }))
+    }
+}

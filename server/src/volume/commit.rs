@@ -1,0 +1,296 @@
+//! The committer: the one thread of a volume that makes what is applied durable, takes up what
+//! sessions brought back after a restart, and frees dead data while nobody waits for it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::id::SessionId;
+use holdfast_core::op::LoggedOp;
+use parking_lot::MutexGuard;
+use tracing::info;
+
+use super::invalidate::Effects;
+use super::member::{Leave, Standing};
+use super::recovery::one_order;
+use super::{Guard, Owner, Phase, State, Stop};
+use crate::session::{Sync, stage_of};
+use crate::store::Committed;
+
+/// Extents that are freed at a time: a few milliseconds, since a sync may come meanwhile.
+const REAP_BUDGET: usize = 256;
+/// Wishes for the disk that one session may have open.
+const SYNCS_MAX: usize = 8192;
+/// Replayed operations between two looks at how much is waiting for the disk.
+const REPLAY_CHUNK: usize = 64;
+
+/// What a commit that is under way will settle.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Wishes that it fulfils, each of a stream of a session.
+    syncs: Vec<(SessionId, u64, Sync)>,
+    /// Sessions whose record it writes.
+    entering: Vec<SessionId>,
+    /// Sessions whose record it deletes.
+    leaving: Vec<SessionId>,
+}
+
+impl Owner {
+    /// A session wants something on disk.
+    ///
+    /// # Errors
+    /// When the stream is no longer the session's, or too many wishes are open.
+    pub(crate) fn sync(&self, session: SessionId, generation: u64, sync: Sync) -> Result<()> {
+        let mut state = self.enter(session, generation)?;
+        if let Some(member) = state.members.get_mut(&session) {
+            if member.syncs.len() >= SYNCS_MAX {
+                return Err(Error::new(ErrorKind::Invalid, format!("over {SYNCS_MAX} syncs are unanswered")));
+            }
+            member.syncs.push_back(sync);
+        }
+        self.consider_sync(&mut state, session);
+        Ok(())
+    }
+
+    /// Lets a commit begin for what a session wants on disk, once all of that is applied.
+    pub(super) fn consider_sync(&self, state: &mut State, session: SessionId) {
+        let open = matches!(state.phase, Phase::Open);
+        let Some(member) = state.members.get_mut(&session) else { return };
+        if !open || member.syncs.front().is_none_or(|sync| sync.seq > member.applied) {
+            return;
+        }
+        if state.dirty {
+            self.demand_commit(state);
+            return;
+        }
+        while let Some(sync) = member.take_sync() {
+            match &mut state.committing {
+                // What is under way has all that was applied.
+                Some(plan) => plan.syncs.push((session, member.generation, sync)),
+                None => member.sync_done(sync),
+            }
+        }
+        member.tell_durable();
+    }
+
+    /// Asks the committer to commit now.
+    pub(super) fn demand_commit(&self, state: &mut State) {
+        if !state.wanted {
+            state.wanted = true;
+            self.demand.notify_one();
+        }
+    }
+
+    /// The life of the committer thread; it ends when the owner is stopped.
+    pub(crate) fn run_committer(&self) {
+        let mut state = self.lock();
+        let mut more_to_reap = true;
+        loop {
+            if let Phase::Replaying { absent } = &mut state.phase {
+                let absent = std::mem::take(absent);
+                state = self.replay(state, &absent);
+                continue;
+            }
+            match state.stop {
+                Some(Stop::Abandoned) => return,
+                Some(Stop::Committed) if !state.dirty => return,
+                Some(Stop::Committed) => {}
+                None if state.wanted => {}
+                None if state.dirty => {
+                    // The age of what was applied first: it begins when this thread sees it.
+                    let age_max = self.settings.commit.age_max;
+                    let calm = |state: &mut State| !state.wanted && state.stop.is_none();
+                    self.demand.wait_while_for(&mut state.inner, calm, age_max);
+                }
+                None if more_to_reap && matches!(state.phase, Phase::Open) => {
+                    let freed;
+                    (state, freed) = self.reap(state);
+                    more_to_reap = freed;
+                    continue;
+                }
+                None => {
+                    self.demand.wait(&mut state.inner);
+                    continue;
+                }
+            }
+            if state.stop == Some(Stop::Abandoned) {
+                return;
+            }
+            state = self.commit(state);
+            more_to_reap = true;
+        }
+    }
+
+    /// One commit. Gives the mutex away while the disk works.
+    fn commit<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
+        let plan = state.begin_commit();
+        state.committing = Some(plan);
+        let committed = MutexGuard::unlocked(&mut state.inner, || self.store.commit());
+        match committed {
+            Ok(committed) => self.finish_commit(&mut state, &committed),
+            Err(cause) => {
+                // Nobody may be told that anything is durable, and a second try could lie.
+                tracing::error!(volume = self.settings.name, error = ?cause, "cannot make the volume's changes durable");
+                self.fatal.stop("a write to the disk failed");
+                state.stop = Some(Stop::Abandoned);
+            }
+        }
+        state
+    }
+
+    fn finish_commit(&self, state: &mut Guard<'_>, committed: &Committed) {
+        let plan = state.committing.take().unwrap_or_default();
+        for &(session, durable) in &committed.durable {
+            if let Some(member) = state.members.get_mut(&session) {
+                member.durable = member.durable.max(durable);
+                member.stages.durable(durable);
+            }
+        }
+        for (session, generation, sync) in plan.syncs {
+            if let Some(member) = state.members.get_mut(&session).filter(|member| member.generation == generation) {
+                member.sync_done(sync);
+            }
+        }
+        for session in plan.entering {
+            if let Some(member) = state.members.get_mut(&session)
+                && member.standing == Standing::Entering
+            {
+                member.standing = Standing::Live;
+                info!(
+                    volume = self.settings.name,
+                    session = crate::session::short(session),
+                    host = member.info.host,
+                    pid = member.info.pid,
+                    program = member.info.program,
+                    read_only = member.info.read_only,
+                    "session began"
+                );
+                self.welcome(state, session, false);
+            }
+        }
+        for member in state.members.values_mut() {
+            member.tell_durable();
+        }
+        for session in plan.leaving {
+            self.conclude(state, session);
+        }
+        if std::mem::take(&mut state.stalled) {
+            let waiting = state.members.iter().filter(|(_, member)| !member.queue.is_empty());
+            let sessions: Vec<SessionId> = waiting.map(|(&session, _)| session).collect();
+            for session in sessions {
+                self.pump(state, session);
+            }
+        }
+    }
+
+    /// Frees some dead data without the mutex; whether there is more.
+    fn reap<'a>(&'a self, mut state: Guard<'a>) -> (Guard<'a>, bool) {
+        let reaped = MutexGuard::unlocked(&mut state.inner, || self.store.reap(REAP_BUDGET));
+        match reaped {
+            Ok(more) => {
+                state.dirty |= self.store.pending().oldest.is_some();
+                (state, more)
+            }
+            Err(cause) => {
+                self.fail(&mut state, &cause);
+                (state, false)
+            }
+        }
+    }
+
+    /// The end of recovery: what sessions brought back is applied in one order, orphans that
+    /// nobody claimed go, and the volume opens.
+    fn replay<'a>(&'a self, mut state: Guard<'a>, absent: &[SessionId]) -> Guard<'a> {
+        for &session in absent {
+            self.leave(&mut state, session, Leave::Expired);
+        }
+        let mut queues = BTreeMap::new();
+        for (&session, member) in &mut state.members {
+            member.queue_bytes = 0;
+            queues.insert(session, std::mem::take(&mut member.queue));
+        }
+        let order = one_order(queues);
+        let (operations, sessions) = (order.len(), state.members.len());
+        for chunk in order.chunks(REPLAY_CHUNK) {
+            if let Err(cause) = self.replay_chunk(&mut state, chunk) {
+                self.fail(&mut state, &cause);
+            }
+            if !matches!(state.phase, Phase::Replaying { .. }) {
+                return state;
+            }
+            if self.store.pending().uncommitted_bytes >= self.settings.commit.bytes {
+                state = self.commit(state);
+            }
+        }
+        if let Err(cause) = self.drop_unclaimed(&state) {
+            self.fail(&mut state, &cause);
+            return state;
+        }
+        state.dirty = true;
+        if operations > 0 || sessions > 0 || !absent.is_empty() {
+            info!(volume = self.settings.name, operations, sessions, lost = absent.len(), "recovery is over");
+        }
+        self.open(&mut state);
+        state
+    }
+
+    fn replay_chunk(&self, state: &mut Guard<'_>, chunk: &[(SessionId, LoggedOp)]) -> Result<()> {
+        let mut effects = Effects::default();
+        for (session, op) in chunk {
+            let Some(member) = state.members.get(session).filter(|member| !member.is_leaving()) else { continue };
+            if op.seq != member.applied.next() {
+                continue;
+            }
+            if stage_of(&op.op).is_some_and(|(stage, len)| member.stages.len_of(stage) != Some(len as usize)) {
+                // Its data never came: the session keeps what it had before this, as a prefix.
+                self.leave(state, *session, Leave::Inconsistent);
+                continue;
+            }
+            self.apply(state, *session, op, true, &mut effects)?;
+        }
+        self.carry_out(state, effects);
+        for (session, _) in chunk {
+            self.answer(state, *session);
+        }
+        Ok(())
+    }
+
+    fn drop_unclaimed(&self, state: &State) -> Result<()> {
+        let orphans = self.store.orphans()?;
+        orphans.into_iter().filter(|&ino| !state.opens.is_open(ino)).try_for_each(|ino| self.store.drop_orphan(ino))
+    }
+
+    fn open(&self, state: &mut Guard<'_>) {
+        state.phase = Phase::Open;
+        state.idle_since = self.clock.boot();
+        self.ready.store(true, Ordering::Release);
+        self.changed.send_replace(());
+        self.run_deferred_locks(state);
+        let sessions: Vec<SessionId> = state.members.keys().copied().collect();
+        for session in sessions {
+            self.pump(state, session);
+            self.consider_sync(state, session);
+        }
+    }
+}
+
+impl State {
+    /// Takes up everything that is applied: what comes from now on is the next commit's.
+    fn begin_commit(&mut self) -> Plan {
+        self.dirty = false;
+        self.wanted = false;
+        let mut plan = Plan::default();
+        let open = matches!(self.phase, Phase::Open);
+        for (&session, member) in &mut self.members {
+            match member.standing {
+                Standing::Entering => plan.entering.push(session),
+                Standing::Leaving(_) => plan.leaving.push(session),
+                Standing::Live => {}
+            }
+            while let Some(sync) = open.then(|| member.take_sync()).flatten() {
+                plan.syncs.push((session, member.generation, sync));
+            }
+        }
+        plan
+    }
+}

@@ -1,0 +1,325 @@
+//! Operations: from their arrival in a session's queue to their answer.
+
+use std::sync::atomic::Ordering;
+
+use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::id::{Seq, SessionId};
+use holdfast_core::limits::UNANSWERED_OPS_MAX;
+use holdfast_core::op::{AllocateMode, AppliedOp, LoggedOp, NewNode, Op, OpReply, OpResult};
+use holdfast_core::session::BootTime;
+use holdfast_proto::invalidate::Invalidation;
+use holdfast_proto::op::OpBatch;
+use parking_lot::MutexGuard;
+
+use super::invalidate::Effects;
+use super::member::{Answer, Leave};
+use super::recovery::Queued;
+use super::staging::session_lost;
+use super::{Guard, Owner, Phase, STAGE_WAIT_MAX, State};
+use crate::session::{Outbound, stage_of};
+use crate::store::ApplyContext;
+
+/// Memory that the queued operations of one session may take: a client keeps at most 64 MiB.
+const QUEUE_BYTES_MAX: usize = 128 << 20;
+/// Operations that are applied before others get the mutex in between.
+const APPLY_CHUNK: usize = 64;
+
+/// Why a session's queue stands still.
+enum Hindrance {
+    /// There is nothing in it, or the volume is not open.
+    Nothing,
+    /// Too much is applied and not durable.
+    Backlog,
+    /// The data of the first operation is still on its way.
+    Stage,
+}
+
+impl Owner {
+    /// Operations have come on a session's stream.
+    ///
+    /// # Errors
+    /// `Invalid` when their numbers leave a gap or there are too many: the stream is to be ended.
+    pub(crate) fn ops(&self, session: SessionId, generation: u64, batch: OpBatch) -> Result<()> {
+        let mut state = self.enter(session, generation)?;
+        self.confirm(&mut state, session, batch.received)?;
+        let mut effects = Effects::default();
+        let mut repeated = Vec::new();
+        let arrived = batch.ops.into_iter().try_for_each(|op| {
+            repeated.extend(self.arrive(&mut state, session, op, &mut effects)?);
+            Ok(())
+        });
+        if !repeated.is_empty() {
+            Self::send(&mut state, session, Outbound::Applied(repeated));
+        }
+        self.carry_out(&mut state, effects);
+        self.pump(&mut state, session);
+        self.consider_complete(&mut state, session);
+        arrived
+    }
+
+    /// The client has seen every outcome up to here.
+    fn confirm(&self, state: &mut State, session: SessionId, received: Seq) -> Result<()> {
+        let member = state.members.get_mut(&session).ok_or_else(session_lost)?;
+        let received = received.min(member.applied);
+        if received > member.received {
+            member.received = received;
+            self.store.confirm(session, received)?;
+        }
+        Ok(())
+    }
+
+    /// Queues an operation; one that was applied before gives its outcome again.
+    fn arrive(
+        &self,
+        state: &mut State,
+        session: SessionId,
+        op: LoggedOp,
+        effects: &mut Effects,
+    ) -> Result<Option<AppliedOp>> {
+        let arrival = state.arrivals;
+        let member = state.members.get_mut(&session).ok_or_else(session_lost)?;
+        if op.seq <= member.applied {
+            return self.repeat(state, session, &op);
+        }
+        if op.seq <= member.arrived {
+            return Ok(None);
+        }
+        if op.seq != member.arrived.next() {
+            return Err(broken(format!("operation {} came after {}: there is a gap", op.seq, member.arrived)));
+        }
+        let weight = op.op.weight();
+        if member.unanswered_len() >= UNANSWERED_OPS_MAX || member.queue_bytes + weight > QUEUE_BYTES_MAX {
+            return Err(broken(format!("over {UNANSWERED_OPS_MAX} operations, or too many bytes, are unanswered")));
+        }
+        member.arrived = op.seq;
+        if let Some(ino) = op.op.changes_content_of() {
+            member.count_unanswered(ino);
+            state.invalidations.excuse(session, ino, effects);
+        }
+        member.queue_bytes += weight;
+        member.queue.push_back(Queued { arrival, op });
+        state.arrivals += 1;
+        Ok(None)
+    }
+
+    /// The outcome of an operation that was applied before, unless it is already on its way.
+    fn repeat(&self, state: &mut State, session: SessionId, op: &LoggedOp) -> Result<Option<AppliedOp>> {
+        let now = self.clock.now();
+        let member = state.members.get_mut(&session).ok_or_else(session_lost)?;
+        if let Some((stage, _)) = stage_of(&op.op)
+            && op.seq > member.durable
+        {
+            member.stages.take(stage, op.seq);
+        }
+        if op.seq <= member.received || op.seq > member.answered() {
+            return Ok(None);
+        }
+        let context = ApplyContext { now, quota: state.quota, is_open: &|_| true, staged: None };
+        self.store.apply(session, op, &context).map(Some)
+    }
+
+    /// Applies what can be applied of a session's queue, and answers it.
+    pub(super) fn pump(&self, state: &mut Guard<'_>, session: SessionId) {
+        loop {
+            let mut effects = Effects::default();
+            let mut hindrance = None;
+            for _ in 0..APPLY_CHUNK {
+                match self.next_ready(state, session) {
+                    Ok(op) => {
+                        if let Err(cause) = self.apply(state, session, &op, false, &mut effects) {
+                            self.fail(state, &cause);
+                            return;
+                        }
+                    }
+                    Err(why) => {
+                        hindrance = Some(why);
+                        break;
+                    }
+                }
+            }
+            self.carry_out(state, effects);
+            self.answer(state, session);
+            match hindrance {
+                None => MutexGuard::bump(&mut state.inner),
+                Some(Hindrance::Backlog) => {
+                    state.stalled = true;
+                    self.demand_commit(state);
+                    break;
+                }
+                Some(Hindrance::Nothing | Hindrance::Stage) => break,
+            }
+        }
+        if state.dirty && self.store.pending().uncommitted_bytes >= self.settings.commit.bytes {
+            self.demand_commit(state);
+        }
+    }
+
+    fn next_ready(&self, state: &mut State, session: SessionId) -> std::result::Result<LoggedOp, Hindrance> {
+        if !matches!(state.phase, Phase::Open) {
+            return Err(Hindrance::Nothing);
+        }
+        let member = state.members.get_mut(&session).filter(|m| !m.is_leaving()).ok_or(Hindrance::Nothing)?;
+        let first = member.queue.front().ok_or(Hindrance::Nothing)?;
+        if let Some((stage, len)) = stage_of(&first.op.op) {
+            match member.stages.len_of(stage) {
+                None => {
+                    member.stage_wait.get_or_insert((stage, BootTime(self.clock.boot().0 + STAGE_WAIT_MAX)));
+                    return Err(Hindrance::Stage);
+                }
+                Some(here) if here != len as usize => {
+                    // No later message can mend that, and the operation can have no outcome.
+                    self.leave(state, session, Leave::Inconsistent);
+                    return Err(Hindrance::Nothing);
+                }
+                Some(_) => {}
+            }
+        }
+        if self.store.pending().bytes >= self.settings.commit.backlog_bytes_max {
+            return Err(Hindrance::Backlog);
+        }
+        member.take_first().map(|queued| queued.op).ok_or(Hindrance::Nothing)
+    }
+
+    /// Applies one operation and enters its answer. `keep_all`: nothing that loses its last name is
+    /// freed, since it is not yet known who has it open.
+    ///
+    /// # Errors
+    /// When the store cannot read or decide: the volume cannot go on.
+    pub(super) fn apply(
+        &self,
+        state: &mut State,
+        session: SessionId,
+        op: &LoggedOp,
+        keep_all: bool,
+        effects: &mut Effects,
+    ) -> Result<()> {
+        let member = state.members.get_mut(&session).ok_or_else(session_lost)?;
+        let staged = stage_of(&op.op).and_then(|(stage, _)| member.stages.take(stage, op.seq));
+        let newly_open = match op.op {
+            Op::Open { ino, .. } => state.opens.open(session, ino),
+            Op::Close { ino } => {
+                state.opens.close(session, ino);
+                false
+            }
+            _ => false,
+        };
+        let opens = &state.opens;
+        let is_open = |ino| keep_all || opens.is_open(ino);
+        let context = ApplyContext { now: self.clock.now(), quota: state.quota, is_open: &is_open, staged };
+        let applied = self.store.apply(session, op, &context)?;
+        match (&op.op, &applied.result) {
+            (Op::Open { ino, .. }, Err(_)) if newly_open => {
+                state.opens.close(session, *ino);
+            }
+            (Op::Create { node: NewNode::File { open: true }, .. }, Ok(OpReply::Attr(attr))) => {
+                state.opens.open(session, attr.ino);
+            }
+            (Op::Close { ino }, _) => state.invalidations.closed(session, *ino, effects),
+            _ => {}
+        }
+        let waits = self.notify_others(state, session, op, &applied.result, effects);
+        let Some(member) = state.members.get_mut(&session) else { return Ok(()) };
+        member.applied = op.seq;
+        member.arrived = member.arrived.max(op.seq);
+        member.answers.push_back(Answer { applied, content: op.op.changes_content_of(), waits });
+        if !state.dirty {
+            state.dirty = true;
+            self.demand.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Tells every other session that has the file open; how many of them the answer waits for.
+    fn notify_others(
+        &self,
+        state: &mut State,
+        session: SessionId,
+        op: &LoggedOp,
+        result: &OpResult,
+        effects: &mut Effects,
+    ) -> usize {
+        let Some(what) = changed(&op.op, result) else { return 0 };
+        let mut waits = 0;
+        for other in state.opens.others(what.ino, session) {
+            let Some(target) = state.members.get(&other).filter(|member| !member.is_leaving()) else { continue };
+            let may_wait = !target.has_unanswered(what.ino);
+            let by = may_wait.then_some((session, op.seq));
+            state.invalidations.notify(other, what, by, self.clock.boot(), effects);
+            waits += usize::from(may_wait);
+        }
+        waits
+    }
+
+    /// Sends notices, and lets go the answers that waited for confirmed ones.
+    pub(super) fn carry_out(&self, state: &mut State, effects: Effects) {
+        for message in effects.send {
+            Self::send(state, message.to, Outbound::Invalidate { id: message.id, what: message.what });
+        }
+        for &(session, seq) in &effects.released {
+            if let Some(member) = state.members.get_mut(&session) {
+                member.release(seq);
+            }
+        }
+        for (session, _) in effects.released {
+            self.answer(state, session);
+        }
+    }
+
+    /// Sends what can be answered now.
+    pub(super) fn answer(&self, state: &mut State, session: SessionId) {
+        if let Some(member) = state.members.get_mut(&session) {
+            member.flush_answers();
+        }
+        self.consider_sync(state, session);
+        self.consider_goodbye(state, session);
+    }
+
+    /// A session has dropped what it was told to.
+    ///
+    /// # Errors
+    /// When the stream is no longer the session's.
+    pub(crate) fn invalidate_done(&self, session: SessionId, generation: u64, id: u64) -> Result<()> {
+        let mut state = self.enter(session, generation)?;
+        let mut effects = Effects::default();
+        state.invalidations.done(session, id, self.clock.boot(), &mut effects);
+        self.carry_out(&mut state, effects);
+        Ok(())
+    }
+
+    /// During recovery: whether a session has now brought back all it has.
+    pub(super) fn consider_complete(&self, state: &mut State, session: SessionId) {
+        if self.ready.load(Ordering::Relaxed) {
+            return;
+        }
+        let Phase::Recovering(recovery) = &mut state.phase else { return };
+        let Some(member) = state.members.get(&session) else { return };
+        let all_here = member.pending_until.is_some_and(|until| member.arrived >= until);
+        let staged = |queued: &Queued| stage_of(&queued.op.op).is_none_or(|(stage, _)| member.stages.has(stage));
+        if all_here && member.queue.iter().all(staged) {
+            recovery.complete(session);
+            self.consider_recovery(state);
+        }
+    }
+}
+
+fn broken(message: String) -> Error {
+    Error::new(ErrorKind::Invalid, message)
+}
+
+/// What others must drop after an operation; `None` when it changed no content.
+fn changed(op: &Op, result: &OpResult) -> Option<Invalidation> {
+    let (attr, offset, len) = match (op, result.as_ref().ok()?) {
+        (Op::Write { .. }, OpReply::Written { offset, len, attr }) => (attr, *offset, Some(u64::from(*len))),
+        (Op::Copy { to_offset, .. }, OpReply::Copied { len, attr }) => (attr, *to_offset, Some(*len)),
+        (Op::Allocate { range, mode, .. }, OpReply::Attr(attr)) => match mode {
+            // Reserving changes no byte that was there.
+            AllocateMode::Reserve { .. } => (attr, range.end(), None),
+            AllocateMode::PunchHole | AllocateMode::Zero { .. } => (attr, range.start(), Some(range.len())),
+        },
+        (Op::SetAttr { set, .. }, OpReply::Attr(attr)) => (attr, set.size?, None),
+        (Op::Open { truncate: true, .. }, OpReply::Attr(attr)) => (attr, 0, None),
+        _ => return None,
+    };
+    let len = len.filter(|len| *len > 0);
+    Some(Invalidation { ino: attr.ino, offset, len, data_version: attr.data_version })
+}
