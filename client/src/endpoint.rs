@@ -34,6 +34,12 @@ pub struct ServerAddress {
 }
 
 impl ServerAddress {
+    /// A server on this machine, at the usual port.
+    #[must_use]
+    pub fn local() -> Self {
+        Self { host: "127.0.0.1".to_owned(), port: PORT_DEFAULT }
+    }
+
     /// The host name or address, without brackets.
     #[must_use]
     pub fn host(&self) -> &str {

@@ -154,4 +154,4 @@ impl TryFrom<v1::SetTime> for SetTime {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -328,4 +328,4 @@ fn xattr_mode(number: i32) -> Result<XattrMode> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

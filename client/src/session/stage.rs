@@ -31,6 +31,7 @@ pub(crate) async fn stage(shared: Arc<Shared>, job: StageJob) {
         blake3: Bytes::copy_from_slice(&FrameHash::of(&job.data).0),
     };
     let mut backoff = Backoff::new();
+    let mut damaged_before = false;
     loop {
         if !shared.look(|state| state.generation == job.generation && state.awaits(&job)) {
             return;
@@ -42,6 +43,11 @@ pub(crate) async fn stage(shared: Arc<Shared>, job: StageJob) {
             Err(error) if is_passing(&error) => {
                 tracing::debug!(seq = job.seq.0, %error, "staging again");
                 tokio::time::sleep(backoff.next_delay()).await;
+            }
+            // Damaged on the way, perhaps: once more.
+            Err(error) if error.kind() == ErrorKind::Damaged && !damaged_before => {
+                damaged_before = true;
+                tracing::warn!(seq = job.seq.0, %error, "staging again, the data came damaged");
             }
             Err(error) => return refused(&shared, &job, error).await,
         }
