@@ -7,8 +7,10 @@ use holdfast_client::ServerAddress;
 
 use crate::command::completions::CompletionsArgs;
 use crate::command::demo::DemoArgs;
+use crate::command::mount::MountArgs;
 use crate::command::run::RunArgs;
 use crate::command::tls::TlsArgs;
+use crate::command::umount::UmountArgs;
 use crate::command::volume::VolumeArgs;
 
 /// Shared persistent file systems for containers on different hosts
@@ -30,12 +32,12 @@ const AFTER_HELP: &str = "Start here: `holdfast demo` shows everything at work o
     Exit status: 0 done, 1 not done, 2 the command line is wrong. HOLDFAST_LOG=debug logs to standard error.";
 
 /// What every command understands.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct GlobalArgs {
-    /// Address of the server
-    #[arg(long, global = true, env = "HOLDFAST_SERVER", value_name = "HOST:PORT", default_value = DEFAULT_SERVER,
-        hide_env_values = true, help_heading = HEADING)]
-    pub server: ServerAddress,
+    /// Address of the server [default: 127.0.0.1:7440]
+    #[arg(long, global = true, env = "HOLDFAST_SERVER", value_name = "HOST:PORT", hide_env_values = true,
+        help_heading = HEADING)]
+    pub server: Option<ServerAddress>,
     /// File with the token that the server asks for
     #[arg(long, global = true, env = "HOLDFAST_TOKEN_FILE", value_name = "FILE", hide_env_values = true, help_heading = HEADING)]
     pub token_file: Option<PathBuf>,
@@ -55,15 +57,11 @@ pub struct GlobalArgs {
 
 const HEADING: &str = "Global options";
 
-/// Where the server is unless told otherwise.
-pub const DEFAULT_SERVER: &str = "127.0.0.1:7440";
-
-#[cfg(test)]
-impl Default for GlobalArgs {
-    fn default() -> Self {
-        #[expect(clippy::unwrap_used, reason = "a constant")]
-        let server = DEFAULT_SERVER.parse().unwrap();
-        Self { server, token_file: None, tls_ca: None, tls_cert: None, tls_key: None, json: false }
+impl GlobalArgs {
+    /// The server that was asked for, or this machine's.
+    #[must_use]
+    pub fn server(&self) -> ServerAddress {
+        self.server.clone().unwrap_or_else(ServerAddress::local)
     }
 }
 
@@ -72,6 +70,10 @@ impl Default for GlobalArgs {
 pub enum Command {
     /// Make, list, show, remove and expand volumes
     Volume(VolumeArgs),
+    /// Mount a volume on this host
+    Mount(MountArgs),
+    /// Unmount a volume
+    Umount(UmountArgs),
     /// Run a container with volumes in it, without an engine
     Run(RunArgs),
     /// Show the server, its volumes, and this host's mounts

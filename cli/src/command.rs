@@ -2,8 +2,10 @@
 
 pub mod completions;
 pub mod demo;
+pub mod mount;
 pub mod run;
 pub mod status;
 pub mod tls;
+pub mod umount;
 pub mod version;
 pub mod volume;

@@ -28,7 +28,7 @@ pub fn endpoint(global: &GlobalArgs) -> Result<Endpoint> {
     };
     let token = global.token_file.as_deref().map(Token::read).transpose();
     let token = token.map_err(|error| Failure::of("read the token", &error))?;
-    Ok(Endpoint { tls, token, ..Endpoint::plain(global.server.clone()) })
+    Ok(Endpoint { tls, token, ..Endpoint::plain(global.server()) })
 }
 
 /// Connects, does `work`, and tells a failure as one of `doing`.

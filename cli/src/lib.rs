@@ -10,7 +10,6 @@ pub mod connect;
 pub mod date;
 pub mod failure;
 pub mod mount_helper;
-pub mod mountinfo;
 pub mod output;
 pub mod tls;
 

@@ -1,7 +1,6 @@
 //! How mount(8) calls us: `mount.holdfast SPEC DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]`.
 //!
-//! `mount -t holdfast ...` and a line of fstab(5) end here. mount(8) hands over words that are
-//! meant for itself or for other readers of fstab; they are dropped. Its exit codes are mount(8)'s.
+//! `mount -t holdfast ...` and a line of fstab(5) end here. The exit codes are mount(8)'s.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -23,8 +22,10 @@ pub struct Call {
     pub source: String,
     /// Where.
     pub directory: PathBuf,
-    /// Options for the mount, those for fstab's other readers removed.
+    /// Mount options, in the order given.
     pub options: Vec<String>,
+    /// `-s`: options that are not known are no mistake.
+    pub sloppy: bool,
     /// `-f`: do everything but mount.
     pub fake: bool,
     /// `-v`
@@ -45,7 +46,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Call> {
     let usage = |what: String| {
         Failure::usage(format!("{NAME}: {what}")).hint(format!("usage: {NAME} SERVER:/VOLUME DIR [-sfnv] [-o OPTIONS]"))
     };
-    let (mut call, mut operands, mut sloppy) = (Call::default(), Vec::new(), false);
+    let (mut call, mut operands) = (Call::default(), Vec::new());
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
         let text = argument.to_string_lossy().into_owned();
@@ -57,7 +58,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Call> {
             match letter {
                 'f' => call.fake = true,
                 'v' => call.verbose = true,
-                's' => sloppy = true,
+                's' => call.sloppy = true,
                 'n' => {}
                 'o' | 't' | 'N' => {
                     let attached = &letters[at + 1..];
@@ -76,37 +77,12 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Call> {
         .map_err(|operands| usage(format!("expected a source and a directory, got {} words", operands.len())))?;
     call.source = source.into_string().map_err(|source| usage(format!("the source {source:?} is not text")))?;
     call.directory = directory.into();
-    call.options.retain(|option| !is_for_others(option));
-    if sloppy {
-        call.options.push("sloppy".into());
-    }
     Ok(call)
 }
 
 /// Options at commas, without empty ones.
 pub fn split_options(options: &str) -> impl Iterator<Item = String> {
     options.split(',').map(str::trim).filter(|option| !option.is_empty()).map(str::to_owned)
-}
-
-/// Words of fstab that mount(8), systemd or other programs read, and a file system does not.
-fn is_for_others(option: &str) -> bool {
-    matches!(
-        option,
-        "defaults"
-            | "auto"
-            | "noauto"
-            | "user"
-            | "nouser"
-            | "users"
-            | "nousers"
-            | "owner"
-            | "noowner"
-            | "group"
-            | "nogroup"
-            | "_netdev"
-            | "nofail"
-            | "async"
-    ) || ["x-", "X-", "comment=", "user="].iter().any(|prefix| option.starts_with(prefix))
 }
 
 #[cfg(test)]

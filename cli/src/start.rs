@@ -1,14 +1,15 @@
 //! From the command line to the exit status.
 
 use std::ffi::OsString;
+use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::Parser;
 use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, GlobalArgs};
 use crate::failure::{Failure, Result};
 use crate::output::{Format, Output};
 use crate::{command, mount_helper};
@@ -16,8 +17,8 @@ use crate::{command, mount_helper};
 /// Runs the program with these arguments, the first of which is its own name.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    log_to_stderr();
     let program = arguments.first().map(Path::new).unwrap_or(Path::new("holdfast"));
+    log_to_stderr(&arguments);
     if mount_helper::is_called(program) {
         return run_as_mount_helper(arguments.into_iter().skip(1));
     }
@@ -36,6 +37,8 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<ExitCode> {
     let done = match command {
         Command::Run(args) => return command::run::run(args, &global),
         Command::Volume(args) => command::volume::run(args, &global, output),
+        Command::Mount(args) => command::mount::run(args, &global, output),
+        Command::Umount(args) => command::umount::run(args, output),
         Command::Status => command::status::run(&global, output),
         Command::Tls(args) => command::tls::run(args, output),
         Command::Demo(args) => command::demo::run(args, output),
@@ -47,7 +50,8 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<ExitCode> {
 
 fn run_as_mount_helper(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut output = Output::standard(Format::Text);
-    let result = mount_helper::parse(arguments).map(|_call| ());
+    let result = environment()
+        .and_then(|global| command::mount::run_helper(mount_helper::parse(arguments)?, &global, &mut output));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -99,9 +103,23 @@ fn explain(error: &clap::Error, format: Format, output: &mut Output) -> Result<(
     }
 }
 
-/// Warnings and worse, or what `HOLDFAST_LOG` asks for.
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+/// What the environment says of the server and of us: mount(8) passes no other options.
+fn environment() -> Result<GlobalArgs> {
+    #[derive(Parser)]
+    struct Environment {
+        #[command(flatten)]
+        global: GlobalArgs,
+    }
+    let read = Environment::try_parse_from([mount_helper::NAME]);
+    read.map(|environment| environment.global).map_err(|error| Failure::usage(error.to_string().trim()))
+}
+
+/// Warnings and worse, of a mount's own process also its life; or what `HOLDFAST_LOG` asks for.
+fn log_to_stderr(arguments: &[OsString]) {
+    let serves = arguments.iter().any(|argument| argument == "--serve");
+    let default = if serves { "info" } else { "warn" };
+    let filter = EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal());
     // A second call in one process (tests) keeps the first subscriber.
-    let _kept = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _kept = log.with_writer(std::io::stderr).try_init();
 }

@@ -53,7 +53,7 @@ fn global_options_stand_anywhere() {
     for words in [&["--json", "--server", "s:1", "status"][..], &["status", "--json", "--server", "s:1"]] {
         let cli = Cli::try_parse_from(["holdfast"].iter().chain(words)).unwrap();
         assert!(cli.global.json);
-        assert_eq!(cli.global.server.to_string(), "s:1");
+        assert_eq!(cli.global.server().to_string(), "s:1");
     }
     assert!(Cli::try_parse_from(["holdfast", "status", "--server", "a b"]).is_err());
 }

@@ -97,7 +97,7 @@ pub fn run(args: DemoArgs, output: &mut Output) -> Result<()> {
         let mut account = Account::begin(output, plan.verbose);
         let mut world = World::new(&plan, tools, account.verbosity())?;
         let told = tell(&mut world, &plan, &mut account).await;
-        let evidence = told.as_ref().err().map(|_| world.evidence());
+        let evidence = if told.is_err() { Some(world.evidence().await) } else { None };
         let cleaned = world.close(plan.keep).await;
         account.end(told, cleaned, evidence)
     })

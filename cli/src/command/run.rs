@@ -68,7 +68,7 @@ pub fn run(args: RunArgs, global: &GlobalArgs) -> Result<ExitCode> {
         rootfs: args.rootfs,
         read_only: args.read_only,
         volumes: args.volumes,
-        server: global.server.clone(),
+        server: global.server(),
         memory: args.memory,
         cpus: args.cpus,
         hostname: args.hostname,
@@ -88,7 +88,7 @@ pub fn run(args: RunArgs, global: &GlobalArgs) -> Result<ExitCode> {
 /// The global options as the mounts' own command reads them. Its working directory is another, so
 /// paths are made absolute.
 fn environment(global: &GlobalArgs) -> Result<Vec<(OsString, OsString)>> {
-    let mut pairs = vec![("HOLDFAST_SERVER".into(), global.server.to_string().into())];
+    let mut pairs = vec![("HOLDFAST_SERVER".into(), global.server().to_string().into())];
     for (name, file) in [
         ("HOLDFAST_TOKEN_FILE", &global.token_file),
         ("HOLDFAST_TLS_CA", &global.tls_ca),

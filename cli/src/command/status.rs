@@ -1,16 +1,14 @@
 //! `holdfast status`: the server, its volumes, and this host's mounts, on one page.
 
-use std::fs;
-
 use holdfast_client::ServerInfo;
 use holdfast_core::size::ByteSize;
 use holdfast_core::volume::VolumeInfo;
+use holdfast_fuse::mount::table;
 use serde::Serialize;
 
 use super::volume::view::VolumeList;
 use crate::args::GlobalArgs;
-use crate::failure::Result;
-use crate::mountinfo::{Mount, holdfast_mounts};
+use crate::failure::{During, Result};
 use crate::output::table::{Align, Table, pairs};
 use crate::output::{Output, Report};
 use crate::{connect, date};
@@ -20,6 +18,13 @@ struct Status {
     server: ServerView,
     volumes: VolumeList,
     mounts: Vec<Mount>,
+}
+
+/// A mount of this host, as its kernel lists it.
+#[derive(Debug, Serialize)]
+struct Mount {
+    source: String,
+    directory: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,8 +46,7 @@ struct ServerView {
 /// # Errors
 /// When the server cannot be reached; this host's mounts are shown on standard error then.
 pub fn run(global: &GlobalArgs, output: &mut Output) -> Result<()> {
-    // A host whose mount table cannot be read has no mounts that we could name.
-    let mounts = holdfast_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
+    let mounts = mounts_here()?;
     let asked = connect::with(global, "ask for the status", async |client| {
         Ok((client.server().await?, client.list_volumes().await?))
     });
@@ -57,10 +61,16 @@ pub fn run(global: &GlobalArgs, output: &mut Output) -> Result<()> {
     }
 }
 
+fn mounts_here() -> Result<Vec<Mount>> {
+    let all = table::read().during(|| "read this host's mounts in /proc".into())?;
+    let ours = all.into_iter().filter(table::MountEntry::is_holdfast);
+    Ok(ours.map(|mount| Mount { source: mount.source, directory: mount.point.display().to_string() }).collect())
+}
+
 impl Status {
     fn new(global: &GlobalArgs, server: ServerInfo, volumes: Vec<VolumeInfo>, mounts: Vec<Mount>) -> Self {
         let server = ServerView {
-            address: global.server.to_string(),
+            address: global.server().to_string(),
             version: server.version,
             protocol: server.protocol,
             protocol_oldest: server.protocol_oldest,
@@ -78,9 +88,9 @@ impl Status {
         if self.mounts.is_empty() {
             return "  none\n".into();
         }
-        let mut table = Table::new(&[("VOLUME", Align::Left), ("DIRECTORY", Align::Left), ("OPTIONS", Align::Left)]);
+        let mut table = Table::new(&[("VOLUME", Align::Left), ("DIRECTORY", Align::Left)]);
         for mount in &self.mounts {
-            table.row([mount.source.clone(), mount.directory.clone(), mount.options.join(",")]);
+            table.row([mount.source.clone(), mount.directory.clone()]);
         }
         table.text(2)
     }
@@ -120,7 +130,7 @@ mod tests {
             sessions: 2,
             tls: true,
         };
-        let mount = Mount { directory: "/mnt".into(), source: "s:/v".into(), options: vec!["rw".into()] };
+        let mount = Mount { directory: "/mnt".into(), source: "s:/v".into() };
         let status = Status::new(&GlobalArgs::default(), server, Vec::new(), vec![mount]);
         let expected = "\
 server:    127.0.0.1:7440 (TLS), holdfastd 0.1.0
@@ -133,8 +143,8 @@ volumes:
   none
 
 mounts on this host:
-  VOLUME  DIRECTORY  OPTIONS
-  s:/v    /mnt       rw
+  VOLUME  DIRECTORY
+  s:/v    /mnt
 ";
         assert_eq!(status.text(), expected);
     }

@@ -32,14 +32,14 @@ pub fn run(global: &GlobalArgs, output: &mut Output) -> Result<()> {
     let asked = connect::with(global, "ask for the server's version", async |client| client.server().await);
     let (server, unreached) = match asked {
         Ok(server) => (Some(server_version(global, server)), None),
-        Err(_) => (None, Some(format!("no answer from {}", global.server))),
+        Err(_) => (None, Some(format!("no answer from {}", global.server()))),
     };
     output.report(&Version { client: env!("CARGO_PKG_VERSION"), server, unreached })
 }
 
 fn server_version(global: &GlobalArgs, server: ServerInfo) -> ServerVersion {
     ServerVersion {
-        address: global.server.to_string(),
+        address: global.server().to_string(),
         version: server.version,
         protocol: server.protocol,
         protocol_oldest: server.protocol_oldest,

@@ -9,10 +9,12 @@ use super::program::{Verbosity, program, run};
 use super::scratch::Scratch;
 use super::server::{PORT, Server, ServerFiles};
 use super::{Plan, input};
-use crate::failure::{Failure, Result};
+use crate::failure::{During, Failure, Result};
 
 /// Name of the volume.
 pub(super) const VOLUME: &str = "shared";
+/// Where each host keeps its mounts and their logs.
+const RUN_DIR: &str = "/run/holdfast";
 /// Addresses of the private network.
 const STORAGE_ADDRESS: &str = "10.219.0.1";
 const HOST_ADDRESSES: [(&str, &str); 2] = [("host-a", "10.219.0.11"), ("host-b", "10.219.0.12")];
@@ -93,6 +95,8 @@ impl World {
             ("HOLDFAST_TLS_CA", tls("ca.pem")),
             ("HOLDFAST_TLS_CERT", tls("client.pem")),
             ("HOLDFAST_TLS_KEY", tls("client-key.pem")),
+            // Mounts and their logs, in the host's own /run.
+            ("HOLDFAST_RUN_DIR", RUN_DIR.to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()
@@ -182,10 +186,9 @@ impl World {
     /// # Errors
     /// The host does not answer.
     pub(super) async fn mounts_on(&self, index: usize) -> Result<usize> {
-        let mut command = self.host(index)?.program("cat".as_ref());
-        command.arg("/proc/self/mountinfo");
-        let text = run(command, super::program::SHORT, self.verbosity).await?.stdout;
-        Ok(crate::mountinfo::holdfast_mounts(&text).len())
+        let status = self.holdfast(Some(index), &["status", "--json"]).await?;
+        let status: serde_json::Value = serde_json::from_str(&status).during(|| "read the status of a host".into())?;
+        Ok(status["mounts"].as_array().map_or(0, Vec::len))
     }
 
     /// Ends the server in order; the last chapter of the story.
@@ -200,13 +203,25 @@ impl World {
     }
 
     /// What the logs say, for when something went wrong.
-    pub(super) fn evidence(&self) -> String {
-        let logs = ["holdfastd.log", "container-a.log", "container-b.log"];
-        let told = logs.iter().filter_map(|name| {
-            let lines = last_lines(&self.scratch.path().join(name), 20);
-            (!lines.is_empty()).then(|| format!("--- the end of {name}\n{lines}"))
-        });
-        told.collect::<Vec<_>>().join("\n")
+    pub(super) async fn evidence(&self) -> String {
+        let mut told = Vec::new();
+        let mut tell = |name: String, lines: &str| {
+            if !lines.trim().is_empty() {
+                told.push(format!("--- the end of {name}\n{}", lines.trim_end()));
+            }
+        };
+        for name in ["holdfastd.log", "container-a.log", "container-b.log"] {
+            tell(name.to_owned(), &last_lines(&self.scratch.path().join(name), 20));
+        }
+        for host in &self.hosts {
+            let mut command = host.program("sh".as_ref());
+            command.args(["-c", "find \"$1\" -name '*.log' -exec tail -n 20 {} +", "sh", RUN_DIR]);
+            // A host that does not answer has nothing to say.
+            let logs =
+                run(command, super::program::SHORT, self.verbosity).await.map(|ran| ran.stdout).unwrap_or_default();
+            tell(format!("the mounts' logs on {}", host.name()), &logs);
+        }
+        told.join("\n")
     }
 
     /// Ends everything, in whatever state it is, and removes the files unless they are to be kept.
