@@ -22,7 +22,8 @@ impl FileSystem {
         })
     }
 
-    /// chmod(2), chown(2), truncate(2), ftruncate(2), utimensat(2).
+    /// chmod(2), chown(2), truncate(2), ftruncate(2), utimensat(2). The server takes set-user-id and
+    /// set-group-id away where chown(2) does.
     pub fn setattr(&self, caller: Caller, node: Node, set: SetAttr) -> Reply<Entry> {
         if set == SetAttr::default() {
             return self.getattr(node);
@@ -30,9 +31,6 @@ impl FileSystem {
         if set.size.is_some_and(|size| size > FILE_BYTES_MAX) {
             return Reply::Now(Err(PosixError::FileTooLarge));
         }
-        // chown(2) takes set-user-id and set-group-id away whoever does it.
-        let owner_changes = set.uid.is_some() || set.gid.is_some();
-        let set = SetAttr { kill_privileges: set.kill_privileges || owner_changes, ..set };
         let shared = Arc::clone(&self.shared);
         let ino = shared.ino(node);
         let (open, changed) = {

@@ -1,9 +1,13 @@
 //! Names: lookup, what makes them, what moves them, what takes them away.
 
+use std::future::Future;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use holdfast_core::attr::{Attr, FileKind, Mode};
 use holdfast_core::error::PosixError;
 use holdfast_core::limits::SYMLINK_BYTES_MAX;
+use holdfast_core::name::FileName;
 use holdfast_core::op::{Caller, NewNode, Op, OpReply, RenameMode};
 use nix::fcntl::OFlag;
 
@@ -11,12 +15,15 @@ use super::handles::CreateTicket;
 use super::open::Opened;
 use super::{Entry, FileSystem, Node, Outcome, Reply, Shared, attr_of, check, file_name};
 use crate::errno;
-use std::sync::Arc;
+
+/// How often a name may come and go during one open(2).
+const RACES_MAX: usize = 16;
 
 /// What came of a create that opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Created {
-    /// The file is new, and open.
+    /// The file is open, and new; or another host made it at the same moment and it is the
+    /// caller's own.
     New(Entry, Opened),
     /// Another host made the name between our lookup and our create, and the caller does not ask
     /// to be the only one (`O_EXCL`): look it up and open it. The kernel has not yet checked the
@@ -63,23 +70,63 @@ impl FileSystem {
     /// open(2) of a name that was not there: makes the file and opens it in one step. `mode` is
     /// after the umask.
     pub fn create(&self, caller: Caller, parent: Node, name: &[u8], mode: Mode, flags: OFlag) -> Reply<Created> {
-        let shared = Arc::clone(&self.shared);
         let name = check!(file_name(name));
+        let fs = self.clone();
+        let making = fs.make_open(caller, parent, name.clone(), mode, flags);
+        Reply::later(async move {
+            let mut made = making.await;
+            // The name may come and go under us while other hosts take and give it.
+            for _ in 0..RACES_MAX {
+                match made {
+                    Err(PosixError::Exists) if !flags.contains(OFlag::O_EXCL) => {}
+                    made => return made,
+                }
+                match fs.open_own(caller, parent, &name, flags).await {
+                    Err(PosixError::NoEntry) => {}
+                    opened => return opened,
+                }
+                made = fs.make_open(caller, parent, name.clone(), mode, flags).await;
+            }
+            Ok(Created::Raced)
+        })
+    }
+
+    fn make_open(
+        &self,
+        caller: Caller,
+        parent: Node,
+        name: FileName,
+        mode: Mode,
+        flags: OFlag,
+    ) -> impl Future<Output = Outcome<Created>> + Send + 'static + use<> {
+        let shared = &self.shared;
         let op = Op::Create { parent: shared.ino(parent), name, node: NewNode::File { open: true }, mode };
         let (ticket, made) = {
             let mut files = shared.files.lock();
-            (Creating::new(&shared, files.begin_create()), shared.submit(caller, op))
+            (Creating::new(shared, files.begin_create()), shared.submit(caller, op))
         };
-        Reply::later(async move {
-            match made.await {
-                Ok(reply) => {
-                    let attr = attr_of(reply)?;
-                    Ok(Created::New(ticket.shared.entry(attr), ticket.opened(&attr, flags)?))
-                }
-                Err(PosixError::Exists) if !flags.contains(OFlag::O_EXCL) => Ok(Created::Raced),
-                Err(error) => Err(error),
-            }
-        })
+        async move {
+            let attr = attr_of(made.await?)?;
+            Ok(Created::New(ticket.shared.entry(attr), ticket.opened(&attr, flags)?))
+        }
+    }
+
+    /// Opens what another host made meanwhile, if the caller owns it and so surely may.
+    async fn open_own(&self, caller: Caller, parent: Node, name: &FileName, flags: OFlag) -> Outcome<Created> {
+        let shared = &self.shared;
+        let entry = shared.found(shared.session.lookup(shared.ino(parent), name).await)?;
+        let wanted = match flags & OFlag::O_ACCMODE {
+            OFlag::O_RDONLY => 0o400,
+            OFlag::O_WRONLY => 0o200,
+            _ => 0o600,
+        };
+        let attr = &entry.attr;
+        let owner_may = attr.uid == caller.uid && attr.mode.bits() & wanted == wanted;
+        if attr.kind != FileKind::Regular || !owner_may {
+            return Ok(Created::Raced);
+        }
+        let opened = self.open(caller, entry.node, flags, caller.uid != 0).wait().await?;
+        Ok(Created::New(entry, opened))
     }
 
     /// mknod(2): a file, pipe, socket or device. `mode` is after the umask.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use holdfast_client::LockTicket;
-use holdfast_core::attr::{Mode, SetAttr};
+use holdfast_core::attr::Mode;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::LockOwner;
 use holdfast_core::lock::{LockMode, LockRange, LockSpace};
@@ -71,13 +71,15 @@ impl Dispatcher {
         let fs = &self.fs;
         let node = Node(header.node);
         let caller = Caller { uid: header.uid, gid: header.gid };
-        let call = Call { thread: header.pid, answer };
+        let call = Call { thread: header.pid, on_inode: false, answer };
         match request {
             Request::Lookup { name } => self.entry(call, fs.lookup(node, name)),
-            Request::GetAttr => self.attr(call, fs.getattr(node)),
-            Request::StatX => self.statx(call, fs.getattr(node)),
-            Request::SetAttr { set } => self.setattr(call, caller, node, set),
-            Request::ReadLink => self.reply(call, fs.readlink(node), |target: Bytes, answer| answer.bytes(&target)),
+            Request::GetAttr => self.attr(call.on_inode(), fs.getattr(node)),
+            Request::StatX => self.statx(call.on_inode(), fs.getattr(node)),
+            Request::SetAttr { set } => self.attr(call.on_inode(), fs.setattr(caller, node, set)),
+            Request::ReadLink => {
+                self.reply(call.on_inode(), fs.readlink(node), |target: Bytes, answer| answer.bytes(&target));
+            }
             Request::Symlink { name, target } => self.entry(call, fs.symlink(caller, node, name, target)),
             Request::MkNod { name, mode, rdev } => match kind_of_bits(mode) {
                 Some(kind) => self.entry(call, fs.mknod(caller, node, name, kind, Mode::from_bits(mode), rdev)),
@@ -92,7 +94,8 @@ impl Dispatcher {
             }
             Request::Link { node: file, name } => self.entry(call, fs.link(caller, Node(file), node, name)),
             Request::Open { flags, kill_privileges } => {
-                self.open(call, fs.open(caller, node, OFlag::from_bits_retain(flags), kill_privileges));
+                let flags = OFlag::from_bits_retain(flags);
+                self.open(call.on_inode(), fs.open(caller, node, flags, kill_privileges));
             }
             Request::Create { name, mode, flags } => {
                 let flags = OFlag::from_bits_retain(flags);
@@ -109,12 +112,12 @@ impl Dispatcher {
             Request::FSync | Request::FSyncDir => self.done(call, fs.fsync(node)),
             Request::Flush { owner } => self.done(call, fs.flush(node, LockOwner(owner))),
             Request::SetXattr { name, value, flags } => match xattr_mode(flags) {
-                Some(mode) => self.done(call, fs.setxattr(caller, node, name, value, mode)),
+                Some(mode) => self.done(call.on_inode(), fs.setxattr(caller, node, name, value, mode)),
                 None => call.answer.error(PosixError::Invalid),
             },
-            Request::GetXattr { name, room } => self.sized(call, fs.getxattr(node, name), room),
-            Request::ListXattr { room } => self.sized(call, fs.listxattr(node), room),
-            Request::RemoveXattr { name } => self.done(call, fs.removexattr(caller, node, name)),
+            Request::GetXattr { name, room } => self.sized(call.on_inode(), fs.getxattr(node, name), room),
+            Request::ListXattr { room } => self.sized(call.on_inode(), fs.listxattr(node), room),
+            Request::RemoveXattr { name } => self.done(call.on_inode(), fs.removexattr(caller, node, name)),
             Request::OpenDir => self.reply(call, fs.opendir(node), |handle, answer| {
                 let mut out = Output::default();
                 answer.body(out.open_out(handle.0, 0));
@@ -160,14 +163,14 @@ impl Dispatcher {
         undo: impl FnOnce(T) + Send + 'static,
     ) {
         match reply {
-            Reply::Now(outcome) => finish(outcome, call.answer, encode),
+            Reply::Now(outcome) => call.finish(outcome, encode),
             Reply::Later(future) => {
                 let mut wait = self.inflight.enter(call.answer.unique());
                 task::start(&self.runtime, async move {
                     let mut future: BoxFuture<'static, Outcome<T>> = future;
                     tokio::select! {
                         biased;
-                        outcome = &mut future => return finish(outcome, call.answer, encode),
+                        outcome = &mut future => return call.finish(outcome, encode),
                         () = wait.killed(call.thread) => call.answer.error(PosixError::Interrupted),
                     }
                     if let Ok(value) = future.await {
@@ -204,10 +207,6 @@ impl Dispatcher {
             let mut out = Output::default();
             answer.body(out.statx_out(entry.node.0, &entry.attr, ttl));
         });
-    }
-
-    fn setattr(&self, call: Call, caller: Caller, node: Node, set: SetAttr) {
-        self.attr(call, self.fs.setattr(caller, node, set));
     }
 
     fn open(&self, call: Call, reply: Reply<Opened>) {
@@ -317,7 +316,7 @@ impl Dispatcher {
                     future.await
                 }
             };
-            finish(outcome, call.answer, |(), answer| answer.done());
+            call.finish(outcome, |(), answer| answer.done());
         });
     }
 
@@ -331,13 +330,24 @@ impl Dispatcher {
 struct Call {
     /// The thread that waits for it; 0: not known.
     thread: u32,
+    /// It names an inode, which a lookup has found before.
+    on_inode: bool,
     answer: Answer,
 }
 
-fn finish<T>(outcome: Outcome<T>, answer: Answer, encode: impl FnOnce(T, Answer)) {
-    match outcome {
-        Ok(value) => encode(value, answer),
-        Err(error) => answer.error(error),
+impl Call {
+    /// About an inode and not a name: "no such entry" then says that another host took the inode
+    /// away since it was looked up, and the kernel has to walk the path again (`ESTALE`).
+    fn on_inode(self) -> Self {
+        Self { on_inode: true, ..self }
+    }
+
+    fn finish<T>(self, outcome: Outcome<T>, encode: impl FnOnce(T, Answer)) {
+        match outcome {
+            Ok(value) => encode(value, self.answer),
+            Err(PosixError::NoEntry) if self.on_inode => self.answer.errno(Errno::ESTALE),
+            Err(error) => self.answer.error(error),
+        }
     }
 }
 
