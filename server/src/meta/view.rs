@@ -14,6 +14,9 @@ use super::keys::{Key, KeyRange};
 /// Memory that an entry takes beside its key and value, about.
 const ENTRY_OVERHEAD_BYTES: usize = 80;
 
+/// Some of a layer's changes, in order.
+type Stretch<'a> = Peekable<Range<'a, Key, Option<Bytes>>>;
+
 /// An ordered set of changes: key to new value, or to nothing (it is deleted).
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
@@ -76,7 +79,7 @@ impl Changes {
         self.bytes
     }
 
-    fn range(&self, range: &KeyRange) -> Peekable<Range<'_, Key, Option<Bytes>>> {
+    fn range(&self, range: &KeyRange) -> Stretch<'_> {
         let bounds = (Bound::Included(&range.from[..]), Bound::Excluded(&range.to[..]));
         self.map.range::<[u8], _>(bounds).peekable()
     }
@@ -162,7 +165,7 @@ enum Step {
 
 /// Several layers as one, the newest deciding.
 struct Merged<'a> {
-    layers: [Option<Peekable<Range<'a, Key, Option<Bytes>>>>; 3],
+    layers: [Option<Stretch<'a>>; 3],
 }
 
 impl<'a> Merged<'a> {

@@ -126,9 +126,9 @@ pub(super) fn open(dir: &Path, options: &StoreOptions) -> Result<Store> {
 
 /// The part of the options that does not depend on the engine.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
-    pub(super) disk_reserve_bytes: u64,
-    pub(super) segment_bytes_max: u64,
+pub(crate) struct Limits {
+    pub(crate) disk_reserve_bytes: u64,
+    pub(crate) segment_bytes_max: u64,
 }
 
 /// Opens a volume on any engine and any place for segments.

@@ -1,1 +1,7 @@
+//! The store as a whole: order, exactly once, crashes, damage, threads.
 
+mod crash;
+mod faults;
+mod random;
+mod sessions;
+mod threads;

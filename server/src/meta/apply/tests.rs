@@ -1,1 +1,7 @@
+//! Operations by family, on a volume in memory; every test ends with a check of the whole volume.
 
+mod attributes;
+mod content;
+mod names;
+mod rename;
+mod space;
