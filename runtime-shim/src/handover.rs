@@ -10,6 +10,7 @@ use holdfast_plugin::agent::{Acquire, CommandMounter, RefId, Registry, Release, 
 use crate::args::{Creation, Invocation};
 use crate::delegate::Delegate;
 use crate::log::{Level, chain, tell};
+use crate::settings::Settings;
 use crate::spec::{HOOK_VERB, Hook, Plan, Source, Wanted};
 use crate::{config, supervise};
 
@@ -17,13 +18,12 @@ use crate::{config, supervise};
 const HOOK_TIMEOUT_SECS: u32 = 90;
 
 /// One call of the runtime.
-pub(crate) struct Handover<'a, V> {
+pub(crate) struct Handover<'a> {
     pub(crate) call: &'a Invocation,
     /// All words after the program's name.
     pub(crate) words: &'a [OsString],
     pub(crate) delegate: Delegate,
-    /// Reads the environment.
-    pub(crate) variable: V,
+    pub(crate) settings: &'a Settings,
 }
 
 /// Whether and when a call of the delegate leaves a container.
@@ -35,14 +35,14 @@ pub(crate) enum Leaves {
     Nothing,
 }
 
-impl<V: Fn(&str) -> Option<OsString>> Handover<'_, V> {
+impl Handover<'_> {
     /// `create` and `run`.
     pub(crate) fn create(self, creation: &Creation, leaves: Leaves) -> Result<ExitCode> {
         let Some(id) = &creation.id else {
             return Err(self.delegate.exec(self.words));
         };
         let path = creation.config_path();
-        let server = (self.variable)("HOLDFAST_SERVER").filter(|server| !server.is_empty());
+        let server = self.settings.get("HOLDFAST_SERVER");
         let server = server.map(|server| server.to_string_lossy().into_owned());
         let plan = Plan::read(config::read(&path)?, server.as_deref())?;
         if plan.wanted().is_empty() {
@@ -136,18 +136,18 @@ impl<V: Fn(&str) -> Option<OsString>> Handover<'_, V> {
     }
 
     fn run_dir(&self) -> PathBuf {
-        RunDir::choose(|name| (self.variable)(name).map(PathBuf::from))
+        RunDir::choose(|name| self.settings.path(name))
     }
 
     fn registry(&self) -> Result<Registry<CommandMounter>> {
-        registry(&self.run_dir(), &self.variable)
+        registry(&self.run_dir(), self.settings)
     }
 
     /// Where the delegate keeps its containers' state.
     fn root(&self) -> Result<PathBuf> {
         let root = match &self.call.root {
             Some(root) => root.clone(),
-            None => self.delegate.default_root(&self.variable),
+            None => self.delegate.default_root(|name| self.settings.get(name)),
         };
         std::path::absolute(&root).map_err(|error| {
             Error::new(ErrorKind::Invalid, format!("the root directory {} is no path", root.display())).because(error)
@@ -173,7 +173,7 @@ impl<V: Fn(&str) -> Option<OsString>> Handover<'_, V> {
         let run_dir = self.run_dir();
         let mut environment = vec![format!("{}={}", holdfast_plugin::agent::RUN_DIR_VARIABLE, run_dir.display())];
         for name in ["PATH", "HOLDFAST_BIN"] {
-            let value = (self.variable)(name).and_then(|value| value.into_string().ok());
+            let value = self.settings.get(name).and_then(|value| value.into_string().ok());
             environment.extend(value.map(|value| format!("{name}={value}")));
         }
         let arguments = vec!["holdfast-runtime".into(), HOOK_VERB.into(), reference.to_string()];
@@ -210,9 +210,7 @@ impl Held<'_> {
 }
 
 /// The registry over a run directory.
-pub(crate) fn registry(
-    run_dir: &Path,
-    variable: impl Fn(&str) -> Option<OsString>,
-) -> Result<Registry<CommandMounter>> {
-    Ok(Registry::new(RunDir::open(run_dir)?, CommandMounter::find(variable)?, Timeouts::default()))
+pub(crate) fn registry(run_dir: &Path, settings: &Settings) -> Result<Registry<CommandMounter>> {
+    let mounter = CommandMounter::find(|name| settings.get(name))?.with_environment(settings.for_programs());
+    Ok(Registry::new(RunDir::open(run_dir)?, mounter, Timeouts::default()))
 }

@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod config;
 pub mod delegate;
 pub mod log;
+pub mod settings;
 pub mod spec;
 pub mod supervise;
 

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
@@ -12,6 +11,7 @@ use crate::args::{Invocation, Verb};
 use crate::delegate::Delegate;
 use crate::handover::{Handover, Leaves, registry};
 use crate::log::{Level, chain, tell};
+use crate::settings::Settings;
 use crate::spec::HOOK_VERB;
 use crate::supervise;
 
@@ -21,8 +21,8 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     let words = arguments.get(1..).unwrap_or_default();
     let call = Invocation::parse(words);
     let done = match words {
-        [verb, reference] if verb == HOOK_VERB => release(reference),
-        _ => act(&call, words),
+        [verb, reference] if verb == HOOK_VERB => Settings::load().and_then(|settings| release(&settings, reference)),
+        _ => Settings::load().and_then(|settings| act(&call, words, &settings)),
     };
     done.unwrap_or_else(|error| {
         tell(&call, Level::Error, &chain(&error));
@@ -30,13 +30,9 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
     })
 }
 
-fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name)
-}
-
-fn act(call: &Invocation, words: &[OsString]) -> Result<ExitCode> {
-    let delegate = Delegate::find(variable)?;
-    let handover = |delegate| Handover { call, words, delegate, variable };
+fn act(call: &Invocation, words: &[OsString], settings: &Settings) -> Result<ExitCode> {
+    let delegate = Delegate::find(|name| settings.get(name))?;
+    let handover = |delegate| Handover { call, words, delegate, settings };
     match &call.verb {
         Verb::Create(creation) => handover(delegate).create(creation, Leaves::Container),
         Verb::Run(creation) if creation.detach => handover(delegate).create(creation, Leaves::Container),
@@ -60,13 +56,13 @@ fn version(delegate: &Delegate, words: &[OsString]) -> Result<ExitCode> {
 
 /// The hook that the delegate calls after the end of a container. What it is sent on standard
 /// input does not matter.
-fn release(reference: &OsString) -> Result<ExitCode> {
+fn release(settings: &Settings, reference: &OsString) -> Result<ExitCode> {
     let reference = reference.to_str().and_then(|text| text.parse().ok());
     let reference =
         reference.ok_or_else(|| Error::new(ErrorKind::Invalid, format!("{HOOK_VERB} needs the id of a reference")))?;
-    let run_dir = RunDir::choose(|name| variable(name).map(PathBuf::from));
+    let run_dir = RunDir::choose(|name| settings.path(name));
     if run_dir.exists() {
-        registry(&run_dir, variable)?.release(&Release { reference })?;
+        registry(&run_dir, settings)?.release(&Release { reference })?;
     }
     Ok(ExitCode::SUCCESS)
 }

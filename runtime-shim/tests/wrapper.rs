@@ -49,6 +49,7 @@ impl Place {
             .env("HOLDFAST_OCI_RUNTIME", delegate)
             .env("HOLDFAST_RUN_DIR", self.at("run"))
             .env("HOLDFAST_BIN", self.at("holdfast"))
+            .env("HOLDFAST_RUNTIME_ENV", "/dev/null")
             .env_remove("HOLDFAST_SERVER")
             .stdin(Stdio::null());
         command
@@ -159,6 +160,34 @@ fn the_delegate() {
     place.program("crun", "echo crun \"$@\"");
     let output = place.runtime(Path::new("")).env("PATH", place.0.path()).arg("list").output().unwrap();
     assert_eq!(text(&output.stdout), "crun list\n");
+}
+
+/// podman starts runtimes with an empty environment.
+#[test]
+fn settings_come_from_a_file_too() {
+    let place = Place::new();
+    place.program("holdfast", "echo \"error: token in $HOLDFAST_TOKEN_FILE\" >&2; exit 1");
+    place.program("delegate", "echo called");
+    place.config(&json!({ "annotations": { "dev.holdfast.volume.0": "v:/d" } }));
+    let at = |name| place.at(name).display().to_string();
+    let settings = format!(
+        "HOLDFAST_SERVER=h:5\nHOLDFAST_TOKEN_FILE=/t\nHOLDFAST_RUN_DIR={}\nHOLDFAST_BIN={}\nHOLDFAST_OCI_RUNTIME={}\n",
+        at("run"),
+        at("holdfast"),
+        at("delegate")
+    );
+    let call = |settings: &str, verb| {
+        fs::write(place.at("runtime.env"), settings).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast-runtime"));
+        command.current_dir(place.at("bundle")).env_clear().env("HOLDFAST_RUNTIME_ENV", place.at("runtime.env"));
+        command.args([verb, "c"]).output().unwrap()
+    };
+    let stderr = text(&call(&settings, "create").stderr);
+    assert_eq!(stderr, "holdfast: cannot mount volume h:5/v: token in /t\n");
+    assert_eq!(text(&call(&settings, "state").stdout), "called\n");
+    let output = call(&format!("{settings}nonsense\n"), "state");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("runtime.env line 6"), "{}", text(&output.stderr));
 }
 
 #[test]

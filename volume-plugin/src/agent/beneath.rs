@@ -54,7 +54,7 @@ pub(super) fn open_beneath(root: impl AsFd, subdir: &Subdir, volume: &RemoteVolu
         Errno::ENOSYS => (ErrorKind::Internal, "this needs openat2(2): Linux 5.6 or newer"),
         _ => (ErrorKind::Unavailable, errno.desc()),
     };
-    Err(Error::new(kind, format!("cannot open directory '{subdir}' of volume {volume}: {why}")).because(errno))
+    Err(Error::new(kind, format!("cannot open directory '{subdir}' of volume {volume}: {why}")))
 }
 
 /// What a descriptor points to, whatever its path: device and inode number.

@@ -33,13 +33,21 @@ const WORDS_BYTES_MAX: u64 = 1024;
 #[derive(Clone, Debug)]
 pub struct CommandMounter {
     program: PathBuf,
+    environment: Vec<(OsString, OsString)>,
 }
 
 impl CommandMounter {
     /// With this `holdfast` binary.
     #[must_use]
     pub fn new(program: PathBuf) -> Self {
-        Self { program }
+        Self { program, environment: Vec::new() }
+    }
+
+    /// The same, with variables that it is given besides this process's own.
+    #[must_use]
+    pub fn with_environment(mut self, variables: Vec<(OsString, OsString)>) -> Self {
+        self.environment.extend(variables);
+        self
     }
 
     /// With the binary that `HOLDFAST_BIN` names, else `holdfast` beside this executable, else in `PATH`.
@@ -79,6 +87,7 @@ impl CommandMounter {
         let mut child = Command::new(&self.program)
             .args(arguments)
             .current_dir("/")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(out)
             .stderr(err)

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
@@ -30,37 +31,52 @@ fn a_swapped_link_never_escapes() {
     let root = open(&inside, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).unwrap();
     let subdir: Subdir = "a/b".parse().unwrap();
     let target = dir.path().join("target");
-    let over = AtomicBool::new(false);
-    let (mut good, mut refused) = (0, 0);
-    thread::scope(|scope| {
-        let swap = |one: &'static str| {
-            let (inside, over) = (inside.clone(), &over);
-            move || {
-                let (one, other) = (inside.join(one), inside.join("a"));
+    for swapped in ["link", "x"] {
+        let over = AtomicBool::new(false);
+        let (mut good, mut refused) = (0, 0);
+        let outcome = thread::scope(|scope| {
+            scope.spawn(|| {
+                let (one, other) = (inside.join(swapped), inside.join("a"));
                 while !over.load(Ordering::Relaxed) {
-                    renameat2(AT_FDCWD, &one, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE).unwrap();
+                    // There and back, so that the next round begins as this one did.
+                    for _ in 0..2 {
+                        renameat2(AT_FDCWD, &one, AT_FDCWD, &other, RenameFlags::RENAME_EXCHANGE).unwrap();
+                    }
                 }
+            });
+            // On a busy machine it takes more tries until both have happened.
+            let end = Instant::now() + Duration::from_secs(20);
+            let mut outcome = Ok(());
+            while outcome.is_ok() && (good + refused < TRIES || (good == 0 || refused == 0) && Instant::now() < end) {
+                outcome = match open_beneath(&root, &subdir, &volume("v")) {
+                    Ok(found) => {
+                        good += 1;
+                        bound_mark(&found, &target)
+                    }
+                    Err(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::InUse) => {
+                        refused += 1;
+                        Ok(())
+                    }
+                    Err(error) => Err(format!("{error:?}")),
+                };
             }
-        };
-        scope.spawn(swap("link"));
-        scope.spawn(swap("x"));
-        for _ in 0..TRIES {
-            match open_beneath(&root, &subdir, &volume("v")) {
-                Ok(found) => {
-                    bind(&found, &target).unwrap();
-                    assert_eq!(fs::read_to_string(target.join("mark")).unwrap(), "inside");
-                    unbind(&target).unwrap();
-                    good += 1;
-                }
-                Err(error) => {
-                    assert!(matches!(error.kind(), ErrorKind::Denied | ErrorKind::InUse), "{error}");
-                    refused += 1;
-                }
-            }
-        }
-        over.store(true, Ordering::Relaxed);
-    });
-    assert!(good > 0 && refused > 0, "no race happened: {good} good, {refused} refused");
+            over.store(true, Ordering::Relaxed);
+            outcome
+        });
+        outcome.unwrap();
+        assert!(good > 0 && refused > 0, "no race with {swapped} happened: {good} good, {refused} refused");
+    }
+}
+
+/// Binds what was opened, and looks what it is.
+fn bound_mark(found: &OwnedFd, target: &Path) -> std::result::Result<(), String> {
+    bind(found, target).map_err(|error| format!("{error:?}"))?;
+    let mark = fs::read_to_string(target.join("mark"));
+    unbind(target).map_err(|error| format!("{error:?}"))?;
+    match mark.as_deref() {
+        Ok("inside") => Ok(()),
+        other => Err(format!("it escaped: {other:?}")),
+    }
 }
 
 #[test]
