@@ -43,7 +43,8 @@ impl Host {
     ) -> Result<Self> {
         let mut command = program("setpriv");
         command.args(["--pdeathsig", "KILL", "unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork"]);
-        command.args(["--kill-child=KILL", "--mount-proc", "--propagation", "private"]);
+        // What is unmounted on this machine goes here too; what is mounted here stays here.
+        command.args(["--kill-child=KILL", "--mount-proc", "--propagation", "slave"]);
         command.arg(holdfast).args(["demo", "host-init", name]);
         command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut keeper = command.spawn().during(|| format!("start {}", line_of(&command)))?;

@@ -80,7 +80,7 @@ pub(super) async fn make(scratch: &Path, wanted: u64, rootfs: &Path, verbosity: 
     if hashed as u64 != files {
         return Err(Failure::new(format!("{files} files were chosen and {hashed} packed; did they change meanwhile?")));
     }
-    let local_unpack = unpack_locally(scratch, &archive, rootfs, verbosity).await?;
+    let local_unpack = unpack_locally(scratch, &archive, verbosity).await?;
     Ok(Input {
         listing: list(&tree, rootfs, verbosity).await?,
         archive,
@@ -182,10 +182,10 @@ async fn gather(part: &Chosen, to: &Path, scratch: &Path, verbosity: Verbosity) 
 }
 
 /// The same program as in the container, on the local disk, to compare times.
-async fn unpack_locally(scratch: &Path, archive: &Path, rootfs: &Path, verbosity: Verbosity) -> Result<Duration> {
+async fn unpack_locally(scratch: &Path, archive: &Path, verbosity: Verbosity) -> Result<Duration> {
     let to = scratch.join("unpacked");
     fs::create_dir_all(&to).during(|| format!("make {}", to.display()))?;
-    let mut tar = program(rootfs.join("bin/tar"));
+    let mut tar = program("tar");
     tar.arg("-xf").arg(archive).arg("-C").arg(&to);
     let took = run(tar, LONG, verbosity).await?.took;
     fs::remove_dir_all(&to).during(|| format!("remove {}", to.display()))?;

@@ -30,6 +30,8 @@ pub(super) struct Tools {
     pub(super) busybox: PathBuf,
     /// flock(1), which busybox of Debian lacks.
     pub(super) flock: PathBuf,
+    /// tar(1), which restores more than busybox's, and asks less.
+    pub(super) tar: PathBuf,
 }
 
 /// Finds everything.
@@ -67,7 +69,13 @@ pub(super) fn check() -> Result<Tools> {
             .hint("build or install all of Holdfast: `make build` or `make install`"))
     };
     beside("holdfast-runtime")?;
-    Ok(Tools { holdfastd: beside("holdfastd")?, flock: found("flock")?, busybox, holdfast: holdfast.clone() })
+    Ok(Tools {
+        holdfastd: beside("holdfastd")?,
+        flock: found("flock")?,
+        tar: found("tar")?,
+        busybox,
+        holdfast: holdfast.clone(),
+    })
 }
 
 /// The file of a program, as a shell with the administrator's directories would find it.

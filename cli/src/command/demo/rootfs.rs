@@ -1,4 +1,5 @@
-//! A container's root file system: busybox under all its names, and flock(1) with its libraries.
+//! A container's root file system: busybox under all its names, and in the place of its tar and its
+//! missing flock this machine's, with their libraries.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +12,7 @@ use crate::failure::{During, Failure, Result};
 /// Makes one.
 ///
 /// # Errors
-/// A file cannot be made, a library of flock(1) is not found.
+/// A file cannot be made, a library is not found.
 pub(super) async fn make(root: &Path, tools: &Tools, verbosity: Verbosity) -> Result<()> {
     for directory in ["bin", "dev", "etc", "input", "proc", "sys", "tmp"] {
         let path = root.join(directory);
@@ -24,9 +25,21 @@ pub(super) async fn make(root: &Path, tools: &Tools, verbosity: Verbosity) -> Re
         let path = root.join("bin").join(name);
         symlink("busybox", &path).during(|| format!("make {}", path.display()))?;
     }
-    copy(&tools.flock, &root.join("bin/flock"))?;
+    for (name, tool) in [("flock", &tools.flock), ("tar", &tools.tar)] {
+        let place = root.join("bin").join(name);
+        // Through busybox's name for it one would write over busybox.
+        if place.is_symlink() {
+            fs::remove_file(&place).during(|| format!("remove {}", place.display()))?;
+        }
+        copy(tool, &place)?;
+        add_libraries(root, tool, verbosity).await?;
+    }
+    Ok(())
+}
+
+async fn add_libraries(root: &Path, tool: &Path, verbosity: Verbosity) -> Result<()> {
     let mut libraries = program("ldd");
-    libraries.arg(&tools.flock);
+    libraries.arg(tool);
     for library in libraries_in(&run(libraries, SHORT, verbosity).await?.stdout) {
         let inside = library.strip_prefix("/").map_err(|_| Failure::new(format!("ldd names {}", library.display())))?;
         copy(&library, &root.join(inside))?;

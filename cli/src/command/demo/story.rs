@@ -106,7 +106,7 @@ async fn build(world: &mut World, input: &Input, account: &mut Account<'_>) -> R
         .step("A container on each host, with the volume in it (holdfast run, holdfast-runtime, runc).", async {
             world.start_containers().await?;
             let (a, b) = world.containers()?;
-            let who = format!("echo $(hostname), process $$, {VOLUME_PATH} is $(stat -f -c %T {VOLUME_PATH})");
+            let who = format!("echo $(hostname), process $$, {VOLUME_PATH} is $(grep ' {VOLUME_PATH} ' /proc/mounts | cut -d ' ' -f 1,3)");
             let (a, b) = try_join!(a.sh(&who, SHORT), b.sh(&who, SHORT))?;
             Ok(((), format!("{}\n{}", a.output.trim(), b.output.trim())))
         })
@@ -120,7 +120,7 @@ async fn share(world: &mut World, input: &Input, account: &mut Account<'_>) -> R
             let script = format!("mkdir {VOLUME_PATH}/tree && tar -xf /input/source.tar -C {VOLUME_PATH}/tree");
             let took = a.sh(&script, LONG).await?.took;
             let text = format!(
-                "{} files in {} ({:.0} files/s, {} /s)",
+                "{} files in {} ({:.0} files/s, {}/s)",
                 input.files,
                 seconds(took),
                 rate(input.files, took),
@@ -133,7 +133,7 @@ async fn share(world: &mut World, input: &Input, account: &mut Account<'_>) -> R
         .step("Container B sees it, and compares the content of every file.", async {
             let seen = look(b).await?;
             let text = format!(
-                "{} hashes right in {} ({} /s)",
+                "{} hashes right in {} ({}/s)",
                 seen.right,
                 seconds(seen.hashing.took),
                 per_second(input.bytes, seen.hashing.took)

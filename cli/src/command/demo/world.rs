@@ -10,6 +10,7 @@ use super::scratch::Scratch;
 use super::server::{PORT, Server, ServerFiles};
 use super::{Plan, input};
 use crate::failure::{During, Failure, Result};
+use crate::output::safe;
 
 /// Name of the volume.
 pub(super) const VOLUME: &str = "shared";
@@ -188,7 +189,9 @@ impl World {
     pub(super) async fn mounts_on(&self, index: usize) -> Result<usize> {
         let status = self.holdfast(Some(index), &["status", "--json"]).await?;
         let status: serde_json::Value = serde_json::from_str(&status).during(|| "read the status of a host".into())?;
-        Ok(status["mounts"].as_array().map_or(0, Vec::len))
+        // A host also sees what this machine had mounted when it began.
+        let own = |mount: &serde_json::Value| mount["directory"].as_str().is_some_and(|dir| dir.starts_with(RUN_DIR));
+        Ok(status["mounts"].as_array().map_or(0, |mounts| mounts.iter().filter(|mount| own(mount)).count()))
     }
 
     /// Ends the server in order; the last chapter of the story.
@@ -207,7 +210,8 @@ impl World {
         let mut told = Vec::new();
         let mut tell = |name: String, lines: &str| {
             if !lines.trim().is_empty() {
-                told.push(format!("--- the end of {name}\n{}", lines.trim_end()));
+                let lines: Vec<String> = lines.trim_end().lines().map(safe).collect();
+                told.push(format!("--- the end of {name}\n{}", lines.join("\n")));
             }
         };
         for name in ["holdfastd.log", "container-a.log", "container-b.log"] {
@@ -215,7 +219,7 @@ impl World {
         }
         for host in &self.hosts {
             let mut command = host.program("sh".as_ref());
-            command.args(["-c", "find \"$1\" -name '*.log' -exec tail -n 20 {} +", "sh", RUN_DIR]);
+            command.args(["-c", "find \"$1\" -xdev -maxdepth 4 -name '*.log' -exec tail -n 20 {} +", "sh", RUN_DIR]);
             // A host that does not answer has nothing to say.
             let logs =
                 run(command, super::program::SHORT, self.verbosity).await.map(|ran| ran.stdout).unwrap_or_default();
