@@ -149,8 +149,8 @@ impl Session {
     /// Submits an operation. It has its place in the session's order when this returns; the
     /// future only waits for the outcome, and dropping it does not take the operation back.
     ///
-    /// While more than `pending_bytes_max` is not yet durable, or more than `UNANSWERED_OPS_MAX`
-    /// are not answered, the operation waits its turn here, and so the future. What waits is
+    /// While more than `pending_bytes_max`, or more than `UNANSWERED_OPS_MAX` operations, are not
+    /// yet durable, the operation waits its turn here, and so the future. What waits is
     /// bounded by how many calls the user has under way.
     ///
     /// # Errors

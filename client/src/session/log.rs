@@ -23,8 +23,8 @@ use holdfast_core::op::{Caller, NewNode, Op, OpReply, OpResult, WriteData};
 pub(crate) struct Limits {
     /// Bytes of operations that were admitted and are still kept. One is admitted whatever it weighs.
     pub(crate) bytes: usize,
-    /// Operations that were admitted and are not answered.
-    pub(crate) unanswered: usize,
+    /// Operations that were admitted and are still kept: so many may have to be said again at once.
+    pub(crate) ops: usize,
 }
 
 /// An operation that is kept.
@@ -175,7 +175,8 @@ impl<W> OpLog<W> {
 
     /// Whether so much waits to become durable that the server should be asked to hurry.
     pub(crate) const fn is_heavy(&self) -> bool {
-        self.weight_admitted >= self.limits.bytes / 2
+        let admitted = self.admitted + 1 - self.first;
+        self.weight_admitted >= self.limits.bytes / 2 || admitted >= self.limits.ops as u64 / 2
     }
 
     /// Keeps an operation and gives it its number.
@@ -202,8 +203,8 @@ impl<W> OpLog<W> {
         while let Some(entry) = self.entry(Seq(self.admitted + 1)) {
             let seq = self.admitted + 1;
             let weight = self.weight_admitted + entry.weight;
-            let fits = (weight <= self.limits.bytes || self.weight_admitted == 0)
-                && seq.saturating_sub(self.answered) <= self.limits.unanswered as u64;
+            let fits =
+                (weight <= self.limits.bytes || self.weight_admitted == 0) && seq - self.first < self.limits.ops as u64;
             if !fits && seq > self.ever_sent {
                 break;
             }

@@ -146,7 +146,7 @@ impl State {
             phase: Phase::Down,
             terms: None,
             last_terms: Terms::default(),
-            log: OpLog::new(Limits { bytes: pending_bytes_max, unanswered: UNANSWERED_OPS_MAX }),
+            log: OpLog::new(Limits { bytes: pending_bytes_max, ops: UNANSWERED_OPS_MAX }),
             trusted_until: now,
             read_only,
             syncs: Syncs::new(),

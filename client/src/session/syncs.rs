@@ -54,10 +54,10 @@ impl<W> Syncs<W> {
         Some((newest.id, newest.covers))
     }
 
-    /// The server answered: those who wait no longer. Zero, from a server that does not number
-    /// its answers, is taken for the answer to all that was asked.
+    /// The server answered: those who wait no longer. What was not asked for on this stream
+    /// cannot be answered on it.
     pub(crate) fn answered(&mut self, id: u64, durable: Seq) -> Vec<W> {
-        let id = if id == 0 { self.asked } else { id.min(self.asked) };
+        let id = id.min(self.asked);
         let mut done = Vec::new();
         while self.waiting.front().is_some_and(|wait| wait.id <= id && wait.covers <= durable) {
             done.extend(self.waiting.pop_front().and_then(|wait| wait.waiter));
