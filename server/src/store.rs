@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::{Epoch, VolumeId};
 use holdfast_core::time::Timestamp;
 use holdfast_core::volume::Usage;
@@ -150,20 +150,21 @@ impl Store {
     ///
     /// # Errors
     /// `Invalid` for no data or more than 1 MiB; the file system's `NoSpace` when the server's
-    /// disk is at its reserve; `Unavailable` when it fails.
+    /// disk is at its reserve (unless what a crash forgot may still be brought back);
+    /// `Unavailable` when it fails.
     #[expect(
         clippy::needless_pass_by_value,
         reason = "an owner may keep the bytes one day, and callers have no use for them"
     )]
     pub fn stage(&self, data: Bytes) -> Result<StagedData> {
         self.alive()?;
-        if self.disk_full.load(Ordering::Relaxed) {
-            return Err(holdfast_core::error::PosixError::NoSpace.into());
+        if self.disk_full.load(Ordering::Relaxed) && !self.writer.lock().may_replay() {
+            return Err(PosixError::NoSpace.into());
         }
         let staged = self.segments.stage(&data);
         if staged.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSpace) {
             self.disk_full.store(true, Ordering::Relaxed);
-            return Err(holdfast_core::error::PosixError::NoSpace.into());
+            return Err(PosixError::NoSpace.into());
         }
         staged
     }

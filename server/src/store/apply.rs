@@ -24,6 +24,9 @@ impl Store {
     /// comes from the session's record. Where that has been forgotten, because the client has
     /// confirmed it and it is durable, the answer is `Done` under commit number 0.
     ///
+    /// A replay after a crash, under the commit number that it had, is applied whatever the limits
+    /// on space say: its caller was told that it was done.
+    ///
     /// # Errors
     /// `SessionLost` for an unknown session; `Invalid` when operations are missing before this
     /// one, or when the data of a staged write is not there or has another length; `Unavailable`
@@ -40,19 +43,23 @@ impl Store {
             let message = format!("operation {} came though {} is the next one", op.seq, known.applied.next());
             return Err(Error::new(ErrorKind::Invalid, message));
         }
+        let refused = known.refuses(&op.op);
         let staged = staged_frames(&op.op, context.staged.as_ref())?;
         let commit = writer.number(op.replay_of)?;
+        let replay = writer.is_replay(commit);
         let overlays = self.overlays.upgradable_read();
         let under = Context {
             commit,
             now: op.time.unwrap_or(context.now),
             caller: op.caller,
-            quota: context.quota,
+            quota: if replay { Quota::default() } else { context.quota },
             usage: writer.header.usage,
-            disk_full: self.disk_full.load(Ordering::Relaxed),
+            disk_full: !replay && self.disk_full.load(Ordering::Relaxed),
             is_open: context.is_open,
         };
-        let decided = {
+        let decided = if refused {
+            Err(Failure::Posix(PosixError::ReadOnly))
+        } else {
             let mut txn = Txn::new(overlays.view(&*self.engine), under);
             let reply = apply::apply(&mut txn, &op.op, staged);
             reply.map(|reply| (reply, txn.into_effects()))
@@ -108,6 +115,9 @@ impl Store {
     }
 }
 
+/// Memory and disk that the outcome of an operation takes until its client has it, about.
+const OUTCOME_BYTES: u64 = 200;
+
 /// Lays what an operation changed over the active overlay, at once for all readers.
 fn settle(
     writer: &mut Writer,
@@ -116,6 +126,7 @@ fn settle(
     now: Option<Timestamp>,
 ) {
     let mut overlays = RwLockUpgradableReadGuard::upgrade(overlays);
+    overlays.outcome_bytes += if now.is_some() { OUTCOME_BYTES } else { 0 };
     if let Some(effects) = effects {
         writer.take_effects(&effects);
         overlays.usage = effects.usage;

@@ -56,6 +56,7 @@ impl Store {
         let overlay = Arc::new(overlay);
         overlays.flushing = Some(Arc::clone(&overlay));
         overlays.oldest = None;
+        overlays.outcome_bytes = 0;
         Some((overlay, sealed))
     }
 

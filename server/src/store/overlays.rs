@@ -18,6 +18,8 @@ pub(super) struct Overlays {
     pub(super) flushing: Option<Arc<Changes>>,
     /// What the volume holds, both overlays included.
     pub(super) usage: Usage,
+    /// What the outcomes of operations take that no commit has taken up.
+    pub(super) outcome_bytes: u64,
     /// When the first operation came of those that no commit has taken up.
     pub(super) oldest: Option<Timestamp>,
 }
@@ -29,7 +31,7 @@ impl Overlays {
     }
 
     pub(super) fn pending(&self) -> Pending {
-        let uncommitted_bytes = self.active.bytes() as u64;
+        let uncommitted_bytes = self.active.bytes() as u64 + self.outcome_bytes;
         let flushing_bytes = self.flushing.as_ref().map_or(0, |flushing| flushing.bytes() as u64);
         Pending { bytes: uncommitted_bytes + flushing_bytes, uncommitted_bytes, oldest: self.oldest }
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::{CommitSeq, SegmentId, Seq, SessionId};
 use holdfast_core::limits::UNANSWERED_OPS_MAX;
-use holdfast_core::op::AppliedOp;
+use holdfast_core::op::{AppliedOp, Op};
 use tracing::error;
 
 use super::SessionState;
@@ -22,7 +22,7 @@ use crate::meta::view::Changes;
 
 /// Commit numbers that are set aside beyond those in use. A crash skips the rest of them, so it
 /// must be more operations than can be applied between two commits.
-const COMMITS_AHEAD: u64 = 1 << 24;
+const COMMITS_AHEAD: u64 = 1 << 20;
 
 /// State under the writer's lock.
 #[derive(Debug)]
@@ -87,6 +87,11 @@ impl Session {
 
     pub(super) fn state(&self) -> SessionState {
         SessionState { info: self.info.clone(), applied: self.applied, durable: self.durable, received: self.received }
+    }
+
+    /// Whether this operation is refused because the session only reads.
+    pub(super) const fn refuses(&self, op: &Op) -> bool {
+        self.info.read_only && !matches!(op, Op::Open { truncate: false, .. } | Op::Close { .. })
     }
 
     /// The outcome of an operation that was applied before, while it is kept.
@@ -184,6 +189,17 @@ impl Writer {
         } else {
             Err(Error::new(ErrorKind::Unavailable, "too many operations wait for the disk; try again"))
         }
+    }
+
+    /// Whether this is the number of an operation that a crash forgot. Its client has been told
+    /// its outcome, so it must not fail now for lack of space.
+    pub(super) fn is_replay(&self, commit: CommitSeq) -> bool {
+        commit < self.fresh
+    }
+
+    /// Whether such operations may still come: nothing new has been applied since the crash.
+    pub(super) fn may_replay(&self) -> bool {
+        self.header.last_commit.next() < self.fresh
     }
 
     /// Takes over the sums of an operation.

@@ -68,6 +68,9 @@ impl std::fmt::Debug for RocksEngine {
 const WRITE_BUFFER_BYTES: usize = 32 << 20;
 const WAL_BYTES_MAX: u64 = 256 << 20;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
+/// A file of the engine is compacted when so many of so many keys in a row are deletions.
+const DELETED_MANY: usize = 8 << 10;
+const DELETED_OF: usize = 16 << 10;
 const BLOCK_BYTES: usize = 8 << 10;
 
 impl RocksEngine {
@@ -124,6 +127,8 @@ fn options(presence: Presence, memory: &SharedMemory, files_max: u32) -> Options
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(true);
     options.set_bytes_per_sync(1 << 20);
+    // A directory that is filled and emptied all the time must not get slow to list.
+    options.add_compact_on_deletion_collector_factory(DELETED_OF, DELETED_MANY, 0.5);
     options.set_max_background_jobs(2);
     options.set_max_open_files(i32::try_from(files_max).unwrap_or(i32::MAX));
     options.set_keep_log_file_num(2);

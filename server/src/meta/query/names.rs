@@ -71,6 +71,10 @@ pub fn list(view: View<'_>, ino: InodeId, after: DirCookie, max: usize, with_att
     let max = max.max(1);
     let mut entries: Vec<DirEntry> = Vec::new();
     let mut end = true;
+    let parent = directory.parent.unwrap_or(InodeId::ROOT);
+    if directory.entries == 0 {
+        return Ok(DirPage { entries, end, parent });
+    }
     view.scan(&keys::entries_after(ino, after), |key, value| {
         if entries.len() == max {
             end = false;
@@ -86,7 +90,7 @@ pub fn list(view: View<'_>, ino: InodeId, after: DirCookie, max: usize, with_att
             entry.attr = Some(view.referenced(entry.ino)?.attr(entry.ino));
         }
     }
-    Ok(DirPage { entries, end, parent: directory.parent.unwrap_or(InodeId::ROOT) })
+    Ok(DirPage { entries, end, parent })
 }
 
 /// The text of a symlink.

@@ -55,7 +55,7 @@ pub struct Inode {
 pub const DIRECTORY_BYTES: u64 = 4096;
 
 const VERSION: u8 = 1;
-const ENCODED_BYTES: usize = 136;
+const ENCODED_BYTES: usize = 127;
 
 impl Inode {
     /// What stat(2) shows.

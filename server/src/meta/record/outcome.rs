@@ -19,7 +19,7 @@ const COPIED: u8 = 3;
 const FAILED: u8 = 4;
 
 /// Every error with its stored number; a number is never given another meaning.
-const ERRORS: [(PosixError, u8); 27] = [
+pub(super) const ERRORS: [(PosixError, u8); 27] = [
     (PosixError::NoEntry, 1),
     (PosixError::Exists, 2),
     (PosixError::NotDirectory, 3),

@@ -232,3 +232,149 @@ fn slices_of_extents_keep_their_place() {
     assert_eq!(Content::Inline(Bytes::from_static(b"abcdef")).slice(2, 4), Content::Inline(Bytes::from_static(b"cd")));
     assert_eq!(Content::Reserved { len: 9 }.slice(1, 3), Content::Reserved { len: 2 });
 }
+
+fn hex(bytes: &Bytes) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn sample_attr() -> Attr {
+    let time = |secs| Timestamp { secs, nanos: 5 };
+    Attr {
+        ino: InodeId(9),
+        kind: FileKind::Regular,
+        mode: Mode::from_bits(0o4755),
+        nlink: 2,
+        uid: 3,
+        gid: 4,
+        rdev: 0,
+        size: 0x1234,
+        allocated: 0x1000,
+        atime: time(1),
+        mtime: time(-1),
+        ctime: time(3),
+        btime: time(4),
+        data_version: DataVersion(6),
+    }
+}
+
+/// The bytes of docs/FORMAT.md: whoever changes one of these makes a new version.
+#[test]
+fn records_have_their_golden_bytes() {
+    let header = Header {
+        volume: VolumeId([0xab; 16]),
+        created: Timestamp { secs: 1, nanos: 2 },
+        epoch: Epoch(3),
+        clean: true,
+        last_commit: CommitSeq(4),
+        commit_bound: CommitSeq(5),
+        next_segment: SegmentId(6),
+        usage: Usage { bytes: 7, inodes: 8 },
+    };
+    let golden = [
+        "01",
+        "abababababababababababababababab",
+        "000000000000000100000002",
+        "0000000000000003",
+        "01",
+        "0000000000000004",
+        "0000000000000005",
+        "0000000000000006",
+        "0000000000000007",
+        "0000000000000008",
+    ];
+    assert_eq!((header.encode().len(), hex(&header.encode())), (78, golden.concat()));
+
+    let attr = sample_attr();
+    let inode = Inode {
+        kind: attr.kind,
+        mode: attr.mode,
+        nlink: attr.nlink,
+        uid: attr.uid,
+        gid: attr.gid,
+        rdev: attr.rdev,
+        size: attr.size,
+        allocated: attr.allocated,
+        atime: attr.atime,
+        mtime: attr.mtime,
+        ctime: attr.ctime,
+        btime: attr.btime,
+        data_version: attr.data_version,
+        data: Some(DataId(7)),
+        extent_end: 0x2000,
+        xattr_bytes: 8,
+        parent: None,
+        entries: 0,
+    };
+    let stat = [
+        "01",
+        "09ed",
+        "00000002",
+        "00000003",
+        "00000004",
+        "00000000",
+        "0000000000001234",
+        "0000000000001000",
+        "000000000000000100000005",
+        "ffffffffffffffff00000005",
+        "000000000000000300000005",
+        "000000000000000400000005",
+        "0000000000000006",
+    ]
+    .concat();
+    let golden = format!("01{stat}0000000000000007{:016x}{:08x}{:016x}{:016x}", 0x2000, 8, 0, 0);
+    assert_eq!((inode.encode().len(), hex(&inode.encode())), (128, golden));
+
+    let entry = Entry { ino: InodeId(9), kind: FileKind::Directory, cookie: DirCookie(10) };
+    assert_eq!(hex(&entry.encode()), "01000000000000000902000000000000000a");
+    let listed = Listed { ino: InodeId(9), kind: FileKind::Symlink, name: FileName::new("ab").unwrap() };
+    assert_eq!(hex(&listed.encode()), "010000000000000009036162");
+    assert_eq!(hex(&Text(Bytes::from_static(b"xy")).encode()), "017879");
+    assert_eq!(hex(&SegmentAccount { len: 1, live: 2 }.encode()), format!("01{:016x}{:016x}", 1, 2));
+
+    assert_eq!(hex(&Content::Reserved { len: 9 }.encode()), "01000000000000000009");
+    assert_eq!(hex(&Content::Inline(Bytes::from_static(b"xy")).encode()), "01017879");
+    let frame = Frame { segment: SegmentId(2), position: 3, len: 100, hash: FrameHash([0xcd; 32]) };
+    let golden = format!("0102{:08x}{:016x}{:016x}{:08x}{:08x}{}", 50, 2, 3, 100, 10, "cd".repeat(32));
+    assert_eq!(hex(&Content::Framed { frame, skip: 10, len: 50 }.encode()), golden);
+    let golden = format!("4846465201000000{:08x}00000000{:016x}{:016x}{}", 100, 2, 3, "cd".repeat(32));
+    let header = crate::segment::frame::encode_header(&frame);
+    assert_eq!(hex(&Bytes::copy_from_slice(&header)), golden);
+
+    let outcome = |seq, result| AppliedOp { seq: Seq(seq), commit: CommitSeq(seq + 16), result };
+    let session = SessionRecord {
+        info: SessionInfo {
+            id: SessionId([0xee; 16]),
+            host: "h".into(),
+            pid: 5,
+            program: "p".into(),
+            read_only: false,
+            started: Timestamp { secs: 1, nanos: 2 },
+        },
+        applied: Seq(5),
+        received: Seq(0),
+        outcomes: vec![
+            outcome(1, Ok(OpReply::Done)),
+            outcome(2, Ok(OpReply::Attr(attr))),
+            outcome(3, Ok(OpReply::Written { offset: 7, len: 8, attr })),
+            outcome(4, Ok(OpReply::Copied { len: 9, attr })),
+            outcome(5, Err(PosixError::Io)),
+        ],
+    };
+    let golden = [
+        format!("01{}000168000000050001700000000000000000010000000200000000000000050000000000000000", "ee".repeat(16)),
+        format!("00000005{:016x}{:016x}00", 1, 17),
+        format!("{:016x}{:016x}01{:016x}{stat}", 2, 18, 9),
+        format!("{:016x}{:016x}02{:016x}{:08x}{:016x}{stat}", 3, 19, 7, 8, 9),
+        format!("{:016x}{:016x}03{:016x}{:016x}{stat}", 4, 20, 9, 9),
+        format!("{:016x}{:016x}041b", 5, 21),
+    ];
+    assert_eq!(hex(&session.encode()), golden.concat());
+}
+
+#[test]
+fn every_error_has_a_number_of_its_own() {
+    let numbers: std::collections::BTreeSet<u8> = outcome::ERRORS.iter().map(|(_, number)| *number).collect();
+    assert_eq!(numbers, (1..=27).collect());
+    let listed: std::collections::HashSet<PosixError> = outcome::ERRORS.iter().map(|(error, _)| *error).collect();
+    assert_eq!(listed.len(), 27);
+}

@@ -173,3 +173,25 @@ fn stages_that_nobody_used_are_dead_bytes() {
     drop(kept);
     volume.sound();
 }
+
+#[test]
+fn a_replay_is_not_refused_for_lack_of_space() {
+    let volume = Volume::new();
+    volume.commit();
+    let create = |text| Op::Create {
+        parent: ROOT,
+        name: crate::store::fixture::name(text),
+        node: NewNode::File { open: false },
+        mode: crate::store::fixture::mode(0o644),
+    };
+    let lost = volume.logged(create("a"), None, None);
+    volume.segments.set_free_bytes(Some(0));
+    let volume = volume.crash();
+    volume.quota.set(Quota { bytes: None, inodes: Some(1) });
+    let staged = volume.store.stage(Bytes::from(vec![1; 100]));
+    assert!(staged.is_ok(), "its data must come in too");
+    assert!(volume.logged(create("a"), None, Some(lost.commit)).result.is_ok());
+    assert_eq!(volume.logged(create("b"), None, None).result, Err(NoSpace));
+    assert!(volume.store.stage(Bytes::from(vec![1; 100])).is_err());
+    volume.sound();
+}
