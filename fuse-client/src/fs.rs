@@ -40,7 +40,10 @@ pub use handles::Handle;
 pub use holdfast_client::{FsStat, LockConflict, ReadData};
 pub use locks::{LockRequest, LockWait};
 pub use names::{Created, RenameFlags};
-pub use open::{Caching, Opened};
+pub use open::{Caching, Opened, Pin};
+
+/// How often a name may come and go, by other hosts' doing, during one open(2).
+const RACES_MAX: usize = 16;
 
 /// What a call gives, or the error of the system call that it serves.
 pub type Outcome<T> = Result<T, PosixError>;

@@ -13,11 +13,8 @@ use nix::fcntl::OFlag;
 
 use super::handles::CreateTicket;
 use super::open::Opened;
-use super::{Entry, FileSystem, Node, Outcome, Reply, Shared, attr_of, check, file_name};
+use super::{Entry, FileSystem, Node, Outcome, RACES_MAX, Reply, Shared, attr_of, check, file_name};
 use crate::errno;
-
-/// How often a name may come and go during one open(2).
-const RACES_MAX: usize = 16;
 
 /// What came of a create that opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,16 @@
 //! Open, release, and what the kernel may cache of an open file.
 
+use std::future::Future;
 use std::sync::Arc;
 
-use holdfast_core::attr::Attr;
+use holdfast_core::attr::{Attr, FileKind};
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{InodeId, LockOwner};
 use holdfast_core::lock::LockSpace;
-use holdfast_core::op::{Caller, Op};
+use holdfast_core::op::{Caller, Op, OpReply};
 use nix::fcntl::OFlag;
 
-use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, attr_of};
+use super::{Entry, FileSystem, Handle, Node, Outcome, RACES_MAX, Reply, Shared, attr_of};
 
 /// What the kernel's page cache may do for a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +40,35 @@ impl FileSystem {
         let ino = self.shared.ino(node);
         let truncate = flags.contains(OFlag::O_TRUNC);
         let op = Op::Open { ino, truncate, kill_privileges: truncate && kill_privileges };
-        let (opening, opened) = {
-            let mut files = self.shared.files.lock();
-            files.begin_open(ino);
-            (Opening { shared: Arc::clone(&self.shared), ino: Some(ino) }, self.shared.submit(caller, op))
-        };
+        let (opening, opened) = self.shared.begin_open(caller, ino, op);
         Reply::later(async move {
             let attr = attr_of(opened.await?)?;
             opening.opened(&attr, flags)
+        })
+    }
+
+    /// What a name leads to, as [`lookup`](Self::lookup); if it is a regular file it cannot go before
+    /// the pin goes, whatever other hosts do to its names.
+    pub fn lookup_pinned(&self, caller: Caller, parent: Node, name: &[u8]) -> Reply<(Entry, Option<Pin>)> {
+        let fs = self.clone();
+        let name = name.to_vec();
+        Reply::later(async move {
+            for _ in 0..RACES_MAX {
+                let entry = fs.lookup(parent, &name).wait().await?;
+                if entry.attr.kind != FileKind::Regular {
+                    return Ok((entry, None));
+                }
+                let ino = entry.attr.ino;
+                let op = Op::Open { ino, truncate: false, kill_privileges: false };
+                let (opening, opened) = fs.shared.begin_open(caller, ino, op);
+                match opened.await.and_then(attr_of) {
+                    Ok(attr) => return Ok((fs.shared.entry(attr), Some(Pin { _opening: opening }))),
+                    // Replaced meanwhile: the name leads to another file now, or to none.
+                    Err(PosixError::NoEntry) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(PosixError::NoEntry)
         })
     }
 
@@ -109,12 +131,31 @@ impl Shared {
         Opened { handle, caching }
     }
 
+    /// Counts an open and submits it, in one step.
+    fn begin_open(
+        self: &Arc<Self>,
+        caller: Caller,
+        ino: InodeId,
+        op: Op,
+    ) -> (Opening, impl Future<Output = Outcome<OpReply>> + Send + 'static + use<>) {
+        let mut files = self.files.lock();
+        files.begin_open(ino);
+        (Opening { shared: Arc::clone(self), ino: Some(ino) }, self.submit(caller, op))
+    }
+
     fn tell_loss(&self, ino: InodeId) -> Outcome<()> {
         if self.session.take_loss(ino) { Err(PosixError::Io) } else { Ok(()) }
     }
 }
 
+/// Keeps an inode usable that may lose its last name at any moment. Gone when dropped.
+#[derive(Debug)]
+pub struct Pin {
+    _opening: Opening,
+}
+
 /// An open in flight; takes its count back if nobody waits for it to the end.
+#[derive(Debug)]
 struct Opening {
     shared: Arc<Shared>,
     ino: Option<InodeId>,

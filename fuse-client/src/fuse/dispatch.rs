@@ -3,6 +3,7 @@
 //! Answers from memory go out on the thread that read the request; what has to wait becomes a task.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -23,12 +24,16 @@ use super::device::Device;
 use super::encode::{Output, PlusEntry, Ttl, kind_of_bits};
 use super::inflight::Inflight;
 use super::notify::Notifier;
+use super::stale::StaleThreads;
 use super::task;
 use crate::fs::{
     Caching, Created, Entry, FileSystem, FsStat, Handle, Listing, LockConflict, LockRequest, LockWait, Node, Opened,
-    Outcome, RenameFlags, Reply,
+    Outcome, Pin, RenameFlags, Reply,
 };
 use crate::stats::Stats;
+
+/// How long what was looked up on a second walk is kept, for the open that follows at once.
+const PINNED: Duration = Duration::from_secs(2);
 
 /// Everything that a request needs.
 #[derive(Debug)]
@@ -39,11 +44,12 @@ pub(super) struct Dispatcher {
     stats: Arc<Stats>,
     notifier: Notifier,
     inflight: Arc<Inflight>,
+    stale: Arc<StaleThreads>,
 }
 
 impl Dispatcher {
     pub(super) fn new(fs: FileSystem, runtime: Runtime, ttl: Ttl, stats: Arc<Stats>, notifier: Notifier) -> Self {
-        Self { fs, runtime, ttl, stats, notifier, inflight: Arc::default() }
+        Self { fs, runtime, ttl, stats, notifier, inflight: Arc::default(), stale: Arc::default() }
     }
 
     /// Handles one message of the kernel. Returns at once.
@@ -71,14 +77,17 @@ impl Dispatcher {
         let fs = &self.fs;
         let node = Node(header.node);
         let caller = Caller { uid: header.uid, gid: header.gid };
-        let call = Call { thread: header.pid, on_inode: false, answer };
+        let call = Call { thread: header.pid, on_inode: None, answer };
         match request {
+            Request::Lookup { name } if self.stale.walks_again(header.pid) => {
+                self.entry_pinned(call, fs.lookup_pinned(caller, node, name));
+            }
             Request::Lookup { name } => self.entry(call, fs.lookup(node, name)),
-            Request::GetAttr => self.attr(call.on_inode(), fs.getattr(node)),
-            Request::StatX => self.statx(call.on_inode(), fs.getattr(node)),
-            Request::SetAttr { set } => self.attr(call.on_inode(), fs.setattr(caller, node, set)),
+            Request::GetAttr => self.attr(self.on_inode(call), fs.getattr(node)),
+            Request::StatX => self.statx(self.on_inode(call), fs.getattr(node)),
+            Request::SetAttr { set } => self.attr(self.on_inode(call), fs.setattr(caller, node, set)),
             Request::ReadLink => {
-                self.reply(call.on_inode(), fs.readlink(node), |target: Bytes, answer| answer.bytes(&target));
+                self.reply(self.on_inode(call), fs.readlink(node), |target: Bytes, answer| answer.bytes(&target));
             }
             Request::Symlink { name, target } => self.entry(call, fs.symlink(caller, node, name, target)),
             Request::MkNod { name, mode, rdev } => match kind_of_bits(mode) {
@@ -95,7 +104,7 @@ impl Dispatcher {
             Request::Link { node: file, name } => self.entry(call, fs.link(caller, Node(file), node, name)),
             Request::Open { flags, kill_privileges } => {
                 let flags = OFlag::from_bits_retain(flags);
-                self.open(call.on_inode(), fs.open(caller, node, flags, kill_privileges));
+                self.open(self.on_inode(call), fs.open(caller, node, flags, kill_privileges));
             }
             Request::Create { name, mode, flags } => {
                 let flags = OFlag::from_bits_retain(flags);
@@ -112,12 +121,12 @@ impl Dispatcher {
             Request::FSync | Request::FSyncDir => self.done(call, fs.fsync(node)),
             Request::Flush { owner } => self.done(call, fs.flush(node, LockOwner(owner))),
             Request::SetXattr { name, value, flags } => match xattr_mode(flags) {
-                Some(mode) => self.done(call.on_inode(), fs.setxattr(caller, node, name, value, mode)),
+                Some(mode) => self.done(self.on_inode(call), fs.setxattr(caller, node, name, value, mode)),
                 None => call.answer.error(PosixError::Invalid),
             },
-            Request::GetXattr { name, room } => self.sized(call.on_inode(), fs.getxattr(node, name), room),
-            Request::ListXattr { room } => self.sized(call.on_inode(), fs.listxattr(node), room),
-            Request::RemoveXattr { name } => self.done(call.on_inode(), fs.removexattr(caller, node, name)),
+            Request::GetXattr { name, room } => self.sized(self.on_inode(call), fs.getxattr(node, name), room),
+            Request::ListXattr { room } => self.sized(self.on_inode(call), fs.listxattr(node), room),
+            Request::RemoveXattr { name } => self.done(self.on_inode(call), fs.removexattr(caller, node, name)),
             Request::OpenDir => self.reply(call, fs.opendir(node), |handle, answer| {
                 let mut out = Output::default();
                 answer.body(out.open_out(handle.0, 0));
@@ -181,6 +190,12 @@ impl Dispatcher {
         }
     }
 
+    /// About an inode and not a name: "no such entry" then says that another host took the inode
+    /// away since it was looked up, and the kernel has to walk the path again (`ESTALE`).
+    fn on_inode(&self, call: Call) -> Call {
+        Call { on_inode: Some(Arc::clone(&self.stale)), ..call }
+    }
+
     fn done(&self, call: Call, reply: Reply<()>) {
         self.reply(call, reply, |(), answer| answer.done());
     }
@@ -190,6 +205,20 @@ impl Dispatcher {
         self.reply(call, reply, move |entry, answer| {
             let mut out = Output::with_capacity(abi::ENTRY_OUT);
             answer.body(out.entry_out(entry.node.0, &entry.attr, ttl));
+        });
+    }
+
+    fn entry_pinned(&self, call: Call, reply: Reply<(Entry, Option<Pin>)>) {
+        let (ttl, runtime) = (self.ttl, self.runtime.clone());
+        self.reply(call, reply, move |(entry, pin), answer| {
+            let mut out = Output::with_capacity(abi::ENTRY_OUT);
+            answer.body(out.entry_out(entry.node.0, &entry.attr, ttl));
+            if pin.is_some() {
+                runtime.spawn(async move {
+                    tokio::time::sleep(PINNED).await;
+                    drop(pin);
+                });
+            }
         });
     }
 
@@ -210,8 +239,9 @@ impl Dispatcher {
     }
 
     fn open(&self, call: Call, reply: Reply<Opened>) {
-        let fs = self.fs.clone();
-        let encode = |opened: Opened, answer: Answer| {
+        let (fs, stale, thread) = (self.fs.clone(), Arc::clone(&self.stale), call.thread);
+        let encode = move |opened: Opened, answer: Answer| {
+            stale.opened(thread);
             let mut out = Output::default();
             answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
         };
@@ -331,22 +361,21 @@ struct Call {
     /// The thread that waits for it; 0: not known.
     thread: u32,
     /// It names an inode, which a lookup has found before.
-    on_inode: bool,
+    on_inode: Option<Arc<StaleThreads>>,
     answer: Answer,
 }
 
 impl Call {
-    /// About an inode and not a name: "no such entry" then says that another host took the inode
-    /// away since it was looked up, and the kernel has to walk the path again (`ESTALE`).
-    fn on_inode(self) -> Self {
-        Self { on_inode: true, ..self }
-    }
-
     fn finish<T>(self, outcome: Outcome<T>, encode: impl FnOnce(T, Answer)) {
         match outcome {
             Ok(value) => encode(value, self.answer),
-            Err(PosixError::NoEntry) if self.on_inode => self.answer.errno(Errno::ESTALE),
-            Err(error) => self.answer.error(error),
+            Err(error) => match (error, self.on_inode) {
+                (PosixError::NoEntry, Some(stale)) => {
+                    stale.told(self.thread);
+                    self.answer.errno(Errno::ESTALE);
+                }
+                _ => self.answer.error(error),
+            },
         }
     }
 }
