@@ -51,14 +51,18 @@ impl Store {
         self.writer.lock().sessions.get(&id).map(Session::state)
     }
 
-    /// The client has every outcome up to `received`.
+    /// The client has every outcome up to `received`. After a crash it may have some that the
+    /// volume has forgotten: those do not count until their operations are applied again.
     ///
     /// # Errors
-    /// `SessionLost` for an unknown session, `Invalid` for an outcome that there is not.
+    /// `SessionLost` for an unknown session.
     pub fn confirm(&self, id: SessionId, received: Seq) -> Result<()> {
         self.alive()?;
         match self.writer.lock().sessions.get_mut(&id) {
-            Some(session) => session.confirm(received),
+            Some(session) => {
+                session.confirm(received);
+                Ok(())
+            }
             None => Err(Error::new(ErrorKind::SessionLost, "the volume does not know this session; begin a new one")),
         }
     }

@@ -106,17 +106,9 @@ impl Session {
         self.changed = true;
     }
 
-    pub(super) fn confirm(&mut self, received: Seq) -> Result<()> {
-        if received > self.applied {
-            let message = format!(
-                "the client says it has the outcome of operation {received}, but {} is the last that was applied",
-                self.applied
-            );
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
-        self.received = self.received.max(received);
+    pub(super) fn confirm(&mut self, received: Seq) {
+        self.received = self.received.max(received.min(self.applied));
         self.forget_settled();
-        Ok(())
     }
 
     /// Whatever the client says, it has no more than this many operations unanswered.

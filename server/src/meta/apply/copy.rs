@@ -9,24 +9,31 @@ use super::{Decision, Txn, extents, write};
 use crate::meta::query::Extent;
 use crate::meta::record::extent::Content;
 
+/// Extents that one call copies; a badly fragmented file takes several calls.
+const EXTENTS_MAX: usize = 8192;
+
 /// Copies up to `len` bytes between two offsets. Holes, and reserved space, become holes.
 pub(super) fn copy(txn: &mut Txn<'_>, from: (InodeId, u64), to: (InodeId, u64), len: u64) -> Decision {
     let source = txn.regular(from.0)?;
     let mut target = txn.regular(to.0)?;
-    let len = len.min(COPY_BYTES_MAX).min(source.size.saturating_sub(from.1));
-    if len == 0 {
-        return Ok(OpReply::Copied { len, attr: target.attr(to.0) });
+    let wanted = len.min(COPY_BYTES_MAX).min(source.size.saturating_sub(from.1));
+    if wanted == 0 {
+        return Ok(OpReply::Copied { len: 0, attr: target.attr(to.0) });
     }
+    let copied: Vec<Extent> = match source.data {
+        Some(data) => txn.view().extents(data, from.1, from.1.saturating_add(wanted), EXTENTS_MAX)?,
+        None => Vec::new(),
+    };
+    let len = match copied.last() {
+        Some(last) if copied.len() == EXTENTS_MAX => wanted.min(last.end().saturating_sub(from.1)),
+        _ => wanted,
+    };
     let source_range = ByteRange::new(from.1, len).ok_or(PosixError::FileTooLarge)?;
     let range = ByteRange::new(to.1, len).ok_or(PosixError::FileTooLarge)?;
     if from.0 == to.0 && source_range.overlaps(range) {
         return Err(PosixError::Invalid.into());
     }
     txn.take_space();
-    let copied: Vec<Extent> = match source.data {
-        Some(data) => txn.view().extents(data, source_range.start(), source_range.end(), usize::MAX)?,
-        None => Vec::new(),
-    };
     extents::clear(txn, &mut target, range.start(), range.end())?;
     for extent in copied.iter().filter_map(|extent| extent.clip(source_range.start(), source_range.end())) {
         if !matches!(extent.content, Content::Reserved { .. }) {

@@ -260,6 +260,21 @@ fn copies_stop_at_the_end_and_never_overlap() {
 }
 
 #[test]
+fn copies_of_fragments_come_in_parts() {
+    let volume = Volume::new();
+    let source = volume.file(ROOT, "source").unwrap();
+    let target = volume.file(ROOT, "target").unwrap();
+    for number in 0..9000 {
+        volume.write(source, number * 2, &noise(number, 1)).unwrap();
+    }
+    let first = volume.copy((source, 0), (target, 0), 1 << 20).unwrap();
+    assert_eq!(first, 8191 * 2 + 1);
+    assert_eq!(volume.copy((source, first), (target, first), 1 << 20), Ok(8999 * 2 + 1 - first));
+    assert_eq!(volume.content(target), volume.content(source));
+    volume.sound();
+}
+
+#[test]
 fn staged_data_must_fit_its_operation() {
     use holdfast_core::error::ErrorKind;
     use holdfast_core::id::StageId;
