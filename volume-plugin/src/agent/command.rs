@@ -113,18 +113,18 @@ struct Ended {
 
 impl Ended {
     fn check(self, did: &str) -> Result<()> {
-        let said = |fallback: String| if self.words.is_empty() { fallback } else { self.words.clone() };
-        match self.status {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => {
-                let message = format!("cannot {did}: {}", said(format!("the command ended with {status}")));
-                Err(Error::new(ErrorKind::Unavailable, message))
-            }
-            None => {
-                let message = format!("cannot {did} in time: {}", said("check that the server can be reached".into()));
-                Err(Error::new(ErrorKind::Timeout, message))
-            }
-        }
+        let (kind, late, fallback) = match self.status {
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => (ErrorKind::Unavailable, "", format!("the command ended with {status}")),
+            None => (ErrorKind::Timeout, " in time", "check that the server can be reached".to_owned()),
+        };
+        let message = match self.words {
+            // It says itself what it could not do.
+            words if words.starts_with("cannot ") && late.is_empty() => words,
+            words if words.is_empty() => format!("cannot {did}{late}: {fallback}"),
+            words => format!("cannot {did}{late}: {words}"),
+        };
+        Err(Error::new(kind, message))
     }
 }
 

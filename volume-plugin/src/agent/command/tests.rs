@@ -50,6 +50,7 @@ fn its_words_are_handed_on() {
         fails("echo 'error: no such volume' >&2; echo '  hint: make it' >&2; exit 1", soon()),
         (ErrorKind::Unavailable, "cannot mount volume h:1/v: no such volume; hint: make it".into())
     );
+    assert_eq!(fails("echo 'cannot mount it: full' >&2; exit 1", soon()).1, "cannot mount it: full");
     assert!(fails("exit 3", soon()).1.contains("exit status: 3"));
     let long = fails("head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1", soon()).1;
     assert!(long.len() < 1200, "{}", long.len());
