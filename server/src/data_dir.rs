@@ -15,17 +15,18 @@ use std::path::{Path, PathBuf};
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use nix::fcntl::{Flock, FlockArg};
+use parking_lot::Mutex;
 
 /// What `format` begins with; the version follows.
 const FORMAT_WORDS: &str = "holdfast data ";
 /// The version that this program reads and writes.
 pub(crate) const FORMAT_VERSION: u32 = 1;
 
-/// A data directory that this process has to itself for as long as the value lives.
+/// A data directory that this process has to itself, until it is released or the value dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
-    _lock: Flock<File>,
+    lock: Mutex<Option<Flock<File>>>,
 }
 
 impl DataDir {
@@ -52,7 +53,13 @@ impl DataDir {
             fs::create_dir_all(&part).map_err(|error| cannot("make", &part, error))?;
         }
         sync_dir(path)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock: Mutex::new(Some(lock)) })
+    }
+
+    /// Lets the directory go to whoever wants it next. Connections that are still ending may hold
+    /// this value; nothing may be written after this.
+    pub(crate) fn release(&self) {
+        self.lock.lock().take();
     }
 
     /// The directory itself.

@@ -1,6 +1,6 @@
 //! `holdfastd`: parse, then run.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -72,7 +72,10 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str 
 
 fn init_log(settings: &LogSettings) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(settings.filter.as_deref().unwrap_or("info")).context("the log filter is wrong")?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match settings.format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().init(),

@@ -342,6 +342,7 @@ impl Registry {
             let _gate = slot.gate.lock().await;
             result = result.and(close_slot(&slot).await);
         }
+        self.data.release();
         result
     }
 
@@ -354,6 +355,7 @@ impl Registry {
                 open.abandon().await;
             }
         }
+        self.data.release();
     }
 
     async fn open_gated(&self, slot: &Arc<Slot>) -> Result<Arc<Owner>> {

@@ -19,7 +19,7 @@ const READS_END_TIME_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct OpenVolume {
     owner: Arc<Owner>,
-    committer: JoinHandle<()>,
+    committer: Option<JoinHandle<()>>,
 }
 
 impl OpenVolume {
@@ -45,7 +45,7 @@ impl OpenVolume {
             std::thread::Builder::new().name("commit".to_owned()).spawn(move || thread.run_committer()).map_err(
                 |error| Error::new(ErrorKind::Internal, format!("cannot start a thread: {error}")).because(error),
             )?;
-        Ok(Self { owner, committer })
+        Ok(Self { owner, committer: Some(committer) })
     }
 
     /// The owner.
@@ -54,38 +54,53 @@ impl OpenVolume {
     }
 
     /// Stops serving, commits, and marks the stop clean.
-    pub(super) async fn close(self) -> Result<()> {
+    pub(super) async fn close(mut self) -> Result<()> {
         self.owner.stop();
-        let Self { mut owner, committer } = self;
-        join(committer).await?;
-        // Reads that are under way hold the owner for a moment.
-        let patience = tokio::time::Instant::now() + READS_END_TIME_MAX;
-        loop {
-            match Arc::try_unwrap(owner) {
-                Ok(owner) => return blocking(move || owner.close()).await,
-                Err(shared) if tokio::time::Instant::now() < patience => owner = shared,
-                Err(_) => {
-                    // All is durable; only the mark of a clean stop is missing.
-                    warn!("reads of a volume that is being closed do not end; it is not marked as clean");
-                    return Ok(());
-                }
+        join(self.committer.take()).await?;
+        match self.into_owner().await {
+            Some(owner) => blocking(move || owner.close()).await,
+            None => {
+                // All is durable; only the mark of a clean stop is missing.
+                warn!("reads of a volume that is being closed do not end; it is not marked as clean");
+                Ok(())
             }
-            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 
     /// Stops at once, without a commit, as a crash would.
-    pub(super) async fn abandon(self) {
+    pub(super) async fn abandon(mut self) {
         self.owner.abandon();
-        let Self { owner, committer } = self;
-        if let Err(error) = join(committer).await {
+        if let Err(error) = join(self.committer.take()).await {
             warn!(?error, "the committer of an abandoned volume broke");
         }
-        drop(owner);
+        drop(self.into_owner().await);
+    }
+
+    /// The owner, once nobody else has it: reads that are under way hold it for a moment.
+    async fn into_owner(self) -> Option<Owner> {
+        let mut owner = Arc::clone(&self.owner);
+        drop(self);
+        let patience = tokio::time::Instant::now() + READS_END_TIME_MAX;
+        loop {
+            match Arc::try_unwrap(owner) {
+                Ok(owner) => return Some(owner),
+                Err(shared) if tokio::time::Instant::now() < patience => owner = shared,
+                Err(_) => return None,
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
     }
 }
 
-async fn join(thread: JoinHandle<()>) -> Result<()> {
+impl Drop for OpenVolume {
+    /// Ends the committer of a volume that nobody closed, so that no thread outlives its server.
+    fn drop(&mut self) {
+        self.owner.abandon();
+    }
+}
+
+async fn join(thread: Option<JoinHandle<()>>) -> Result<()> {
+    let Some(thread) = thread else { return Ok(()) };
     blocking(move || {
         thread.join().map_err(|_| Error::new(ErrorKind::Internal, "the committer of a volume broke; see the log"))
     })

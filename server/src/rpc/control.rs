@@ -163,7 +163,7 @@ async fn handshake(
     let mut tries = 0;
     loop {
         let owner = registry.open(volume).await.map_err(status)?;
-        if owner.must_wait(hello.session) {
+        if owner.must_wait(&hello) {
             owner.ready().await.map_err(status)?;
         }
         match owner.hello(&hello) {

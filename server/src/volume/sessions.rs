@@ -15,10 +15,12 @@ use crate::session::{Hello, Link, OUTBOUND_MAX, Outbound, Welcome, short};
 use crate::store::SessionInfo;
 
 impl Owner {
-    /// Whether a session that says Hello now must wait until recovery is over.
-    pub(crate) fn must_wait(&self, session: SessionId) -> bool {
+    /// Whether who says this now must wait until recovery is over: newcomers must. (Who comes back
+    /// and is not known need not: it has been given up.)
+    pub(crate) fn must_wait(&self, hello: &Hello) -> bool {
         let state = self.lock();
-        matches!(state.phase, Phase::Recovering(_) | Phase::Replaying { .. }) && !state.members.contains_key(&session)
+        let recovering = matches!(state.phase, Phase::Recovering(_) | Phase::Replaying { .. });
+        recovering && !hello.resume && !state.members.contains_key(&hello.session)
     }
 
     /// A session comes, or comes back. The first message of the link is its `Welcome`.
@@ -113,6 +115,10 @@ impl Owner {
     fn check_resume(&self, state: &mut State, hello: &Hello) -> Result<()> {
         let Some(member) = state.members.get(&hello.session) else { return Ok(()) };
         if member.is_leaving() {
+            return Err(session_lost());
+        }
+        if member.deadline < self.clock.boot() && matches!(state.phase, Phase::Open) {
+            self.leave(state, hello.session, Leave::Expired);
             return Err(session_lost());
         }
         if !hello.resume && member.applied > Seq(0) {

@@ -1,0 +1,11 @@
+//! A whole server in this process, and clients that speak the bare protocol to it.
+
+#![expect(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod edge;
+mod locks;
+mod operations;
+mod recovery;
+mod rig;
+mod sessions;
+mod volumes;
