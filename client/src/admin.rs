@@ -38,7 +38,13 @@ impl Client {
     pub async fn connect(endpoint: &Endpoint) -> Result<Self> {
         let connector = Connector::new(endpoint)?;
         let client = Self::over(connector.connect().await?, connector);
-        let server = client.server().await?;
+        let server = tokio::time::timeout(endpoint.connect_timeout, client.server()).await.map_err(|_| {
+            let message = format!(
+                "{} took the connection and then did not answer within {:?}; is it a holdfast server?",
+                endpoint.address, endpoint.connect_timeout
+            );
+            Error::new(ErrorKind::Unavailable, message)
+        })??;
         negotiate(Peer::Server, server.protocol_oldest, server.protocol)?;
         Ok(client)
     }
@@ -139,3 +145,6 @@ fn volume(wire: Option<v1::Volume>) -> Result<VolumeInfo> {
 pub(crate) fn distrust(what: &str, why: &str) -> Error {
     Error::new(ErrorKind::Internal, format!("the server's {what} makes no sense: {why}"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,6 +146,15 @@ impl Session {
         self.shared().stats()
     }
 
+    /// Whether the server certainly still keeps the session: a heartbeat was answered within the
+    /// lease, counted from its sending, on a clock that counts during suspend. `false`: others may
+    /// have been given what this session held, so nothing that is cached may be believed.
+    #[must_use]
+    pub fn is_trusted(&self) -> bool {
+        let now = self.shared().now();
+        self.shared().look(|state| !state.is_over() && now < state.trusted_until)
+    }
+
     /// Submits an operation. It has its place in the session's order when this returns; the
     /// future only waits for the outcome, and dropping it does not take the operation back.
     ///

@@ -138,7 +138,7 @@ pub(crate) async fn run(shared: Arc<Shared>, first: Established) {
                 End::Finished => return,
                 End::Broken(error) => error,
             };
-            tracing::info!(%error, "the connection to the server broke; making a new one");
+            report(&error, "the connection to the server broke; making a new one");
             let settled = since.elapsed() >= SETTLED_AFTER;
             if settled {
                 backoff = Backoff::new();
@@ -171,6 +171,7 @@ impl Drop for EndsWithTask {
 /// Makes a new stream, however long it takes; none: the session is over.
 async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mut wait: bool) -> Option<Established> {
     let mut patience = std::pin::pin!(patience_ends(shared));
+    let mut reported = error.kind();
     loop {
         match error.kind() {
             ErrorKind::SessionLost => {
@@ -208,7 +209,20 @@ async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mu
                 continue;
             }
         };
-        tracing::debug!(%error, "no connection to the server yet");
+        if error.kind() == reported {
+            tracing::debug!(%error, "no connection to the server yet");
+        } else {
+            report(&error, "no connection to the server yet");
+            reported = error.kind();
+        }
+    }
+}
+
+/// Logs why there is no stream: a server that is away comes back, anything else needs somebody.
+fn report(error: &Error, what: &str) {
+    match error.kind() {
+        ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::SessionLost => tracing::warn!(%error, "{what}"),
+        _ => tracing::error!(%error, "{what}"),
     }
 }
 
@@ -237,6 +251,12 @@ async fn serve(shared: &Arc<Shared>, stream: Established) -> End {
     let Established { mut inbound, heartbeat, .. } = stream;
     let mut ticks = tokio::time::interval(heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // A wish for a new stream that came while there was none is fulfilled.
+    tokio::select! {
+        biased;
+        () = shared.kick.notified() => {}
+        () = std::future::ready(()) => {}
+    }
     loop {
         let result = tokio::select! {
             biased;

@@ -616,6 +616,7 @@ impl State {
         lost.extend(files);
         self.losses.extend(&lost);
         self.session = new_session;
+        self.trusted_until = BootTime::default();
         self.terms = None;
         self.confirmed.clear();
         self.heartbeats.unanswered.clear();

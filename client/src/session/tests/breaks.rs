@@ -113,7 +113,7 @@ async fn a_silent_server_is_left_for_a_new_stream() {
     fake.until(|world| (hellos(world).len() >= 2).then_some(())).await;
     fake.cheer(|mood| mood.dead = false);
     submit(&session, create(b"a")).await.unwrap();
-    soon(|| session.stats().heartbeat_rtt.is_some()).await;
+    soon(|| session.stats().heartbeat_rtt.is_some() && session.is_trusted()).await;
 }
 
 #[tokio::test]
