@@ -63,7 +63,9 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { threads: 2, max_background: 64, ttl: Ttl::default(), readdirplus: false }
+        // Readers hand over what waits, so a few serve many processors.
+        let threads = thread::available_parallelism().map_or(2, |processors| processors.get().clamp(2, 4));
+        Self { threads, max_background: 64, ttl: Ttl::default(), readdirplus: false }
     }
 }
 

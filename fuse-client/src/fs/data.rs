@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::FutureExt as _;
 use holdfast_client::ReadData;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
@@ -12,6 +11,7 @@ use holdfast_core::op::{AllocateMode, COPY_BYTES_MAX, Caller, Op, OpReply, Write
 use holdfast_core::range::ByteRange;
 use nix::fcntl::{FallocateFlags, OFlag};
 
+use super::handles::OpenFile;
 use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, attr_of, check, unexpected};
 use crate::errno;
 
@@ -35,7 +35,8 @@ impl FileSystem {
     }
 
     /// write(2), at most 1 MiB. `flags` are those of the handle at this moment: with `O_APPEND` the
-    /// server chooses the offset, so that appends of several hosts never overwrite each other.
+    /// server chooses the offset, so that appends of several hosts never overwrite each other; with
+    /// `O_SYNC` or `O_DSYNC` it returns when the bytes are on the server's disk.
     pub fn write(
         &self,
         caller: Caller,
@@ -45,7 +46,7 @@ impl FileSystem {
         flags: OFlag,
         kill_privileges: bool,
     ) -> Reply<Written> {
-        let Some(ino) = self.shared.files.lock().ino(handle) else {
+        let Some(OpenFile { ino, bypass }) = self.shared.files.lock().file(handle) else {
             return Reply::Now(Err(PosixError::BadHandle));
         };
         if data.is_empty() {
@@ -58,13 +59,20 @@ impl FileSystem {
         let at = if append { WriteAt::End } else { WriteAt::Offset(offset) };
         let written = self.shared.session.write(caller, ino, at, data, kill_privileges);
         let shared = Arc::clone(&self.shared);
-        Reply::later(written.map(move |outcome| match outcome.map_err(|error| errno::answer(&error))? {
-            OpReply::Written { offset, len, attr } => {
-                shared.versions.changed(ino, attr.data_version, true);
-                Ok(Written { len, offset })
+        // Behind a write through its page cache the kernel sends an fsync itself.
+        let sync = bypass && flags.contains(OFlag::O_DSYNC);
+        Reply::later(async move {
+            match written.await.map_err(|error| errno::answer(&error))? {
+                OpReply::Written { offset, len, attr } => {
+                    shared.versions.changed(ino, attr.data_version, true);
+                    if sync {
+                        shared.session.sync_file(ino).await.map_err(|error| errno::answer(&error))?;
+                    }
+                    Ok(Written { len, offset })
+                }
+                other => Err(unexpected("a write", &other)),
             }
-            other => Err(unexpected("a write", &other)),
-        }))
+        })
     }
 
     /// fsync(2), fdatasync(2), also of a directory: returns when everything that was answered

@@ -25,10 +25,18 @@ pub(super) struct CreateTicket(u64);
 #[derive(Debug, Default)]
 pub(super) struct OpenFiles {
     last_number: u64,
-    files: HashMap<Handle, InodeId>,
+    files: HashMap<Handle, OpenFile>,
     inodes: HashMap<InodeId, OpenInode>,
     creates: BTreeSet<u64>,
     closes: Vec<WaitingClose>,
+}
+
+/// What a handle stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OpenFile {
+    pub(super) ino: InodeId,
+    /// The kernel's page cache is not used for it.
+    pub(super) bypass: bool,
 }
 
 #[derive(Debug, Default)]
@@ -66,10 +74,10 @@ impl OpenFiles {
     }
 
     /// It succeeded.
-    pub(super) fn finish_open(&mut self, ino: InodeId) -> Handle {
+    pub(super) fn finish_open(&mut self, file: OpenFile) -> Handle {
         self.last_number += 1;
         let handle = Handle(self.last_number);
-        self.files.insert(handle, ino);
+        self.files.insert(handle, file);
         handle
     }
 
@@ -86,22 +94,27 @@ impl OpenFiles {
         CreateTicket(self.last_number)
     }
 
-    /// Its answer is there: the inode, if it succeeded. The handle, and inodes to close.
+    /// Its answer is there: the file, if it succeeded. The handle, and inodes to close.
     pub(super) fn finish_create(
         &mut self,
         ticket: CreateTicket,
-        made: Option<InodeId>,
+        made: Option<OpenFile>,
     ) -> (Option<Handle>, Vec<InodeId>) {
         self.creates.remove(&ticket.0);
-        let handle = made.map(|ino| {
-            self.begin_open(ino);
-            self.finish_open(ino)
+        let handle = made.map(|file| {
+            self.begin_open(file.ino);
+            self.finish_open(file)
         });
         (handle, self.due_closes())
     }
 
     /// The inode behind a handle.
     pub(super) fn ino(&self, handle: Handle) -> Option<InodeId> {
+        self.file(handle).map(|file| file.ino)
+    }
+
+    /// What a handle stands for.
+    pub(super) fn file(&self, handle: Handle) -> Option<OpenFile> {
         self.files.get(&handle).copied()
     }
 
@@ -117,7 +130,7 @@ impl OpenFiles {
 
     /// The kernel let a handle go.
     pub(super) fn release(&mut self, handle: Handle) -> Released {
-        let Some(ino) = self.files.remove(&handle) else { return Released::default() };
+        let Some(OpenFile { ino, .. }) = self.files.remove(&handle) else { return Released::default() };
         let mut unlock = Vec::new();
         if let Some(inode) = self.inodes.get_mut(&ino) {
             inode.lockers.retain(|owner, handles| {

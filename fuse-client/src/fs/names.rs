@@ -11,8 +11,8 @@ use holdfast_core::name::FileName;
 use holdfast_core::op::{Caller, NewNode, Op, OpReply, RenameMode};
 use nix::fcntl::OFlag;
 
-use super::handles::CreateTicket;
-use super::open::Opened;
+use super::handles::{CreateTicket, OpenFile};
+use super::open::{Opened, bypasses};
 use super::{Entry, FileSystem, Node, Outcome, RACES_MAX, Reply, Shared, attr_of, check, file_name};
 use crate::errno;
 
@@ -246,13 +246,14 @@ impl Creating {
 
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ticket = self.ticket.take().ok_or(PosixError::Io)?;
+        let file = OpenFile { ino: attr.ino, bypass: bypasses(flags) };
         let handle = {
             let mut files = self.shared.files.lock();
-            let (handle, closes) = files.finish_create(ticket, Some(attr.ino));
+            let (handle, closes) = files.finish_create(ticket, Some(file));
             self.shared.submit_closes(closes);
             handle.ok_or(PosixError::Io)?
         };
-        Ok(self.shared.opened(handle, attr, flags))
+        Ok(self.shared.opened(handle, attr, file))
     }
 }
 

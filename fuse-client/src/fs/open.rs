@@ -10,6 +10,7 @@ use holdfast_core::lock::LockSpace;
 use holdfast_core::op::{Caller, Op, OpReply};
 use nix::fcntl::OFlag;
 
+use super::handles::OpenFile;
 use super::{Entry, FileSystem, Handle, Node, Outcome, RACES_MAX, Reply, Shared, attr_of};
 
 /// What the kernel's page cache may do for a handle.
@@ -116,12 +117,17 @@ impl FileSystem {
     }
 }
 
+/// Whether a handle goes past the kernel's page cache.
+pub(super) fn bypasses(flags: OFlag) -> bool {
+    let writes = flags & OFlag::O_ACCMODE != OFlag::O_RDONLY;
+    flags.contains(OFlag::O_DIRECT) || (writes && flags.contains(OFlag::O_APPEND))
+}
+
 impl Shared {
     /// Decides about the cache of a handle whose open was just answered.
-    pub(super) fn opened(&self, handle: Handle, attr: &Attr, flags: OFlag) -> Opened {
+    pub(super) fn opened(&self, handle: Handle, attr: &Attr, file: OpenFile) -> Opened {
         let keep = self.versions.opened(attr.ino, attr.data_version, self.session.info().epoch);
-        let writes = flags & OFlag::O_ACCMODE != OFlag::O_RDONLY;
-        let caching = if flags.contains(OFlag::O_DIRECT) || (writes && flags.contains(OFlag::O_APPEND)) {
+        let caching = if file.bypass {
             Caching::Bypass
         } else if keep {
             Caching::Keep
@@ -164,8 +170,9 @@ struct Opening {
 impl Opening {
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ino = self.ino.take().ok_or(PosixError::Io)?;
-        let handle = self.shared.files.lock().finish_open(ino);
-        Ok(self.shared.opened(handle, attr, flags))
+        let file = OpenFile { ino, bypass: bypasses(flags) };
+        let handle = self.shared.files.lock().finish_open(file);
+        Ok(self.shared.opened(handle, attr, file))
     }
 }
 

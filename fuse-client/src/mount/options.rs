@@ -15,9 +15,7 @@ use nix::mount::MsFlags;
 /// How long a soft mount waits for its server, where `timeout=` says nothing.
 pub const SOFT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// How far ahead the kernel reads, where `readahead=` says nothing.
-pub const READAHEAD_DEFAULT: ByteSize = ByteSize(8 << 20);
-/// Threads that read requests, where `threads=` says nothing.
-pub const THREADS_DEFAULT: usize = 2;
+pub const READAHEAD_DEFAULT: ByteSize = ByteSize(4 << 20);
 
 /// What a mount is asked to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +34,8 @@ pub struct MountOptions {
     pub foreground: bool,
     /// `readahead=SIZE`: how far ahead the kernel reads.
     pub readahead: ByteSize,
-    /// `threads=N`: threads that read requests.
-    pub threads: usize,
+    /// `threads=N`: threads that read requests. `None`: as the machine's processors suggest.
+    pub threads: Option<usize>,
     /// `tls_ca=FILE`: the authority that signed the server's certificate.
     pub tls_ca: Option<PathBuf>,
     /// `tls_cert=FILE`: our certificate.
@@ -60,7 +58,7 @@ impl Default for MountOptions {
             patience: Patience::Hard,
             foreground: false,
             readahead: READAHEAD_DEFAULT,
-            threads: THREADS_DEFAULT,
+            threads: None,
             tls_ca: None,
             tls_cert: None,
             tls_key: None,
@@ -163,7 +161,7 @@ impl MountOptions {
             }
             "threads" => {
                 let threads = value.parse().ok().filter(|threads| (1..=64).contains(threads));
-                self.threads = threads.ok_or_else(|| invalid(format!("mount option {word}: use 1 to 64")))?;
+                self.threads = Some(threads.ok_or_else(|| invalid(format!("mount option {word}: use 1 to 64")))?);
             }
             name if is_for_others(name) => {}
             _ => return Err(unknown(word)),

@@ -135,7 +135,8 @@ impl Mount {
         mount_kernel(&device, &source, point.path(), flags)?;
         let fs = FileSystem::with_versions(session, root, Arc::clone(&events.versions));
         let stats = Arc::new(Stats::default());
-        let settings = Settings { threads: config.options.threads, ..Settings::default() };
+        let mut settings = Settings::default();
+        settings.threads = config.options.threads.unwrap_or(settings.threads);
         let started = Connection::start(device, fs.clone(), Runtime::current(), settings, Arc::clone(&stats));
         let connection = started.map_err(|error| {
             detach(point.path());

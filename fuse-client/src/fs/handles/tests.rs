@@ -2,12 +2,16 @@
 
 use super::*;
 
+const fn file(ino: InodeId) -> OpenFile {
+    OpenFile { ino, bypass: false }
+}
+
 const A: InodeId = InodeId(10);
 const B: InodeId = InodeId(11);
 
 fn open(files: &mut OpenFiles, ino: InodeId) -> Handle {
     files.begin_open(ino);
-    files.finish_open(ino)
+    files.finish_open(file(ino))
 }
 
 #[test]
@@ -39,7 +43,7 @@ fn a_close_waits_for_creates_that_may_open_the_same_inode() {
     // The file is already visible: another program opens and closes it before our answer comes.
     let other = open(&mut files, A);
     assert!(files.release(other).close.is_empty());
-    let (handle, close) = files.finish_create(ticket, Some(A));
+    let (handle, close) = files.finish_create(ticket, Some(file(A)));
     assert!(close.is_empty());
     assert_eq!(files.release(handle.unwrap()).close, [A]);
 }
@@ -63,7 +67,7 @@ fn a_waiting_close_is_dropped_when_the_inode_is_opened_again() {
     let one = open(&mut files, A);
     files.release(one);
     let two = open(&mut files, A);
-    assert!(files.finish_create(ticket, Some(B)).1.is_empty());
+    assert!(files.finish_create(ticket, Some(file(B))).1.is_empty());
     assert_eq!(files.release(two).close, [A]);
 }
 
@@ -145,7 +149,7 @@ impl World {
                     let due = self.files.abandon_open(ino);
                     self.close(due);
                 } else {
-                    let handle = self.files.finish_open(ino);
+                    let handle = self.files.finish_open(file(ino));
                     self.handles.push((handle, ino));
                 }
             }
@@ -158,7 +162,7 @@ impl World {
             }
             Step::EndCreate(which) if !self.creating.is_empty() => {
                 let (ticket, ino) = self.creating.remove(which % self.creating.len());
-                let (handle, due) = self.files.finish_create(ticket, Some(ino));
+                let (handle, due) = self.files.finish_create(ticket, Some(file(ino)));
                 self.close(due);
                 self.handles.push((handle.unwrap(), ino));
             }

@@ -34,7 +34,7 @@ fn soft_mounts_have_a_timeout() {
 #[test]
 fn values_are_checked_and_named() {
     let options = MountOptions::parse("readahead=16MiB,threads=4,tls_ca=/etc/ca.pem,log=/var/log/x").unwrap();
-    assert_eq!((options.readahead, options.threads), (ByteSize(16 << 20), 4));
+    assert_eq!((options.readahead, options.threads), (ByteSize(16 << 20), Some(4)));
     assert_eq!(options.tls_ca, Some("/etc/ca.pem".into()));
     assert!(error("readahead=1").contains("readahead=1"));
     assert!(error("threads=0").contains("threads=0"));
