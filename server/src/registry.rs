@@ -313,16 +313,13 @@ impl Registry {
     }
 
     /// Lets time pass for all open volumes, and closes those that nobody uses.
-    pub(crate) async fn tick(&self) {
+    pub(crate) fn tick(&self) {
         for slot in self.open_slots() {
             let Some(owner) = slot.owner() else { continue };
             owner.tick();
             if owner.stop_if_idle(self.shared.limits.idle_close) {
-                drop(owner);
-                let _gate = slot.gate.lock().await;
-                if let Err(error) = close_slot(&slot).await {
-                    tracing::error!(volume = %slot.name(), ?error, "closing an idle volume failed");
-                }
+                // At most one such task a volume: it serves nobody until it is closed.
+                tokio::spawn(close_idle(slot));
             }
         }
     }
@@ -439,6 +436,13 @@ async fn close_slot(slot: &Arc<Slot>) -> Result<()> {
     Ok(())
 }
 
+async fn close_idle(slot: Arc<Slot>) {
+    let _gate = slot.gate.lock().await;
+    if let Err(error) = close_slot(&slot).await {
+        tracing::error!(volume = %slot.name(), ?error, "closing an idle volume failed");
+    }
+}
+
 fn make(dir: &Path, id: VolumeId, record: &Record) -> Result<()> {
     std::fs::create_dir(dir).map_err(|error| cannot("make", dir, error))?;
     let root = RootOwner { uid: 0, gid: 0, mode: Mode::from_bits(0o755) };
@@ -495,3 +499,6 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
         Err(error) => Err(Error::new(ErrorKind::Internal, format!("a task on the disk broke: {error}"))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -103,7 +103,7 @@ async fn tick(registry: Arc<Registry>, stop: watch::Receiver<bool>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while !*stop.borrow() {
         interval.tick().await;
-        registry.tick().await;
+        registry.tick();
     }
 }
 

@@ -26,7 +26,7 @@ mod recovery;
 mod sessions;
 mod staging;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -134,8 +134,8 @@ struct State {
     wanted: bool,
     /// The commit that is under way.
     committing: Option<Plan>,
-    /// Operations wait because too much is not durable.
-    stalled: bool,
+    /// Sessions whose operations wait because too much is not durable, each once, in order.
+    stalled: VecDeque<SessionId>,
     stop: Option<Stop>,
     arrivals: u64,
     generations: u64,
@@ -213,7 +213,7 @@ impl Owner {
             dirty: false,
             wanted: false,
             committing: None,
-            stalled: false,
+            stalled: VecDeque::new(),
             stop: None,
             arrivals: 0,
             generations: 0,

@@ -1,9 +1,9 @@
-//! The `Data` service: bytes of files.
+//! The `Data` service: bytes of files. What takes long is done where it keeps no other call waiting.
 
 use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind};
 use holdfast_core::id::StageId;
-use holdfast_core::limits::IO_BYTES_MAX;
+use holdfast_core::limits::{INLINE_BYTES_MAX, IO_BYTES_MAX};
 use holdfast_proto::attr::inode;
 use holdfast_proto::data::frame_hash;
 use holdfast_proto::metadata::session_of;
@@ -11,6 +11,7 @@ use holdfast_proto::v1::data_server::Data;
 use holdfast_proto::v1::{
     ReadPiece, ReadRequest, ReadResponse, SeekRequest, SeekResponse, StageRequest, StageResponse,
 };
+use tokio::task::block_in_place;
 use tonic::{Request, Response, Status};
 
 use super::{Service, status};
@@ -25,7 +26,8 @@ impl Data for Service {
         if len as usize > IO_BYTES_MAX {
             return Err(status(invalid(format!("a read of {len} bytes is too long; at most {IO_BYTES_MAX}"))));
         }
-        let read = owner.store().read(ino, offset, len).map_err(status)?;
+        let read = || owner.store().read(ino, offset, len);
+        let read = if len as usize > INLINE_BYTES_MAX { block_in_place(read) } else { read() }.map_err(status)?;
         let pieces = read.pieces.into_iter().map(|piece| ReadPiece {
             offset: piece.offset,
             data: piece.data,
@@ -50,13 +52,17 @@ impl Data for Service {
                 data.len()
             ))));
         }
-        if !frame_hash(&blake3).map_err(status)?.matches(&data) {
-            return Err(status(Error::new(
-                ErrorKind::Damaged,
-                format!("the data of stage {stage_id} does not match its checksum; send it again"),
-            )));
-        }
-        owner.stage(session, StageId(stage_id), data).map_err(status)?;
+        let hash = frame_hash(&blake3).map_err(status)?;
+        // The kernel may make us wait here, when it has too much to write.
+        let staged = block_in_place(|| {
+            if hash.matches(&data) {
+                owner.stage(session, StageId(stage_id), data)
+            } else {
+                let message = format!("the data of stage {stage_id} does not match its checksum; send it again");
+                Err(Error::new(ErrorKind::Damaged, message))
+            }
+        });
+        staged.map_err(status)?;
         Ok(Response::new(StageResponse {}))
     }
 

@@ -133,6 +133,7 @@ impl Owner {
                 tracing::error!(volume = self.settings.name, error = ?cause, "cannot make the volume's changes durable");
                 self.fatal.stop("a write to the disk failed");
                 state.stop = Some(Stop::Abandoned);
+                self.fail(&mut state, &cause);
             }
         }
         state
@@ -174,12 +175,9 @@ impl Owner {
         for session in plan.leaving {
             self.conclude(state, session);
         }
-        if std::mem::take(&mut state.stalled) {
-            let waiting = state.members.iter().filter(|(_, member)| !member.queue.is_empty());
-            let sessions: Vec<SessionId> = waiting.map(|(&session, _)| session).collect();
-            for session in sessions {
-                self.pump(state, session);
-            }
+        // Who has to wait again does so behind the others.
+        for session in std::mem::take(&mut state.stalled) {
+            self.pump(state, session);
         }
     }
 

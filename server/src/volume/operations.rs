@@ -142,7 +142,9 @@ impl Owner {
             match hindrance {
                 None => MutexGuard::bump(&mut state.inner),
                 Some(Hindrance::Backlog) => {
-                    state.stalled = true;
+                    if !state.stalled.contains(&session) {
+                        state.stalled.push_back(session);
+                    }
                     self.demand_commit(state);
                     break;
                 }
@@ -310,7 +312,7 @@ fn broken(message: String) -> Error {
 fn changed(op: &Op, result: &OpResult) -> Option<Invalidation> {
     let (attr, offset, len) = match (op, result.as_ref().ok()?) {
         (Op::Write { .. }, OpReply::Written { offset, len, attr }) => (attr, *offset, Some(u64::from(*len))),
-        (Op::Copy { to_offset, .. }, OpReply::Copied { len, attr }) => (attr, *to_offset, Some(*len)),
+        (Op::Copy { to_offset, .. }, OpReply::Copied { len, attr }) if *len > 0 => (attr, *to_offset, Some(*len)),
         (Op::Allocate { range, mode, .. }, OpReply::Attr(attr)) => match mode {
             // Reserving changes no byte that was there.
             AllocateMode::Reserve { .. } => (attr, range.end(), None),
@@ -320,6 +322,8 @@ fn changed(op: &Op, result: &OpResult) -> Option<Invalidation> {
         (Op::Open { truncate: true, .. }, OpReply::Attr(attr)) => (attr, 0, None),
         _ => return None,
     };
-    let len = len.filter(|len| *len > 0);
     Some(Invalidation { ino: attr.ino, offset, len, data_version: attr.data_version })
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that fails says where")]
 
+mod daemon;
 mod edge;
 mod locks;
 mod operations;
 mod recovery;
 mod rig;
 mod sessions;
+mod tls;
 mod volumes;
