@@ -44,7 +44,8 @@ impl Client {
                 endpoint.address, endpoint.connect_timeout
             );
             Error::new(ErrorKind::Unavailable, message)
-        })??;
+        })?;
+        let server = server.map_err(|error| client.connector.explain(error))?;
         negotiate(Peer::Server, server.protocol_oldest, server.protocol)?;
         Ok(client)
     }

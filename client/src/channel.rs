@@ -102,15 +102,31 @@ impl Connector {
         request
     }
 
+    /// Adds to the failure of a first call what a person can look at, where it was the connection
+    /// that failed: refused certificates and wrong protocols show only then.
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        let of_connection = std::error::Error::source(&error).is_some_and(|status| status.source().is_some());
+        if error.kind() != ErrorKind::Unavailable || !of_connection {
+            return error;
+        }
+        let message = format!("cannot talk to {}: {}; {}", self.endpoint.address, error.message(), self.hint());
+        Error::new(ErrorKind::Unavailable, message).because(error)
+    }
+
     fn refused(&self, error: tonic::transport::Error) -> Error {
-        let address = &self.endpoint.address;
-        let cause = deepest_cause(&error);
-        let tls = if self.endpoint.tls.is_some() {
-            "is holdfastd running there with TLS, and do the TLS files belong to it?"
-        } else {
-            "is holdfastd running there, and does it speak without TLS?"
-        };
-        Error::new(ErrorKind::Unavailable, format!("cannot connect to {address}: {cause}; {tls}")).because(error)
+        let message =
+            format!("cannot connect to {}: {}; {}", self.endpoint.address, deepest_cause(&error), self.hint());
+        Error::new(ErrorKind::Unavailable, message).because(error)
+    }
+
+    const fn hint(&self) -> &'static str {
+        match &self.endpoint.tls {
+            Some(files) if files.cert.is_some() => {
+                "is holdfastd running there with TLS, and do the TLS files belong to it?"
+            }
+            Some(_) => "is holdfastd running there with TLS, and does it ask for a certificate of ours?",
+            None => "is holdfastd running there, and does it speak without TLS?",
+        }
     }
 }
 

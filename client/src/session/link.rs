@@ -88,9 +88,10 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
         let first = inbound.message().await.map_err(from_status)?;
         Ok::<_, Error>((inbound, first))
     };
-    let (inbound, first) = tokio::time::timeout(WELCOME_TIMEOUT, greet).await.map_err(|_| {
+    let greeted = tokio::time::timeout(WELCOME_TIMEOUT, greet).await.map_err(|_| {
         Error::new(ErrorKind::Unavailable, format!("the server did not answer Hello within {WELCOME_TIMEOUT:?}"))
-    })??;
+    })?;
+    let (inbound, first) = greeted.map_err(|error| shared.connector.explain(error))?;
     let welcome = match first.and_then(|message| message.message) {
         Some(Message::Welcome(welcome)) => welcome,
         Some(Message::Farewell(farewell)) => {

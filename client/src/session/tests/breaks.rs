@@ -108,8 +108,9 @@ async fn reads_wait_for_the_server() {
 #[tokio::test]
 async fn a_silent_server_is_left_for_a_new_stream() {
     let fake = Fake::start().await;
+    fake.cheer(|mood| mood.lease_ms = Some(200));
     let session = open(&fake).await;
-    fake.cheer(|mood| mood.dead = true);
+    fake.cheer(|mood| (mood.dead, mood.lease_ms) = (true, None));
     fake.until(|world| (hellos(world).len() >= 2).then_some(())).await;
     fake.cheer(|mood| mood.dead = false);
     submit(&session, create(b"a")).await.unwrap();

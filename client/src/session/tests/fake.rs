@@ -27,7 +27,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::endpoint::{Endpoint, ServerAddress};
 
-pub(super) const LEASE_MS: u32 = 400;
+/// Long, so that a busy machine does not look like a silent server.
+pub(super) const LEASE_MS: u32 = 10_000;
 pub(super) const HEARTBEAT_MS: u32 = 20;
 /// Creating this name fails.
 pub(super) const TAKEN: &[u8] = b"taken";
@@ -55,6 +56,8 @@ pub(super) struct Mood {
     pub(super) confused: bool,
     /// Lock requests that wait are not answered until they are cancelled.
     pub(super) locks_wait: bool,
+    /// Another lease than [`LEASE_MS`].
+    pub(super) lease_ms: Option<u32>,
     /// Every call must bear this token.
     pub(super) token: Option<String>,
 }
@@ -235,7 +238,7 @@ impl World {
         self.heard.push(message.clone());
         let epoch = self.epoch;
         let mood_sync = !self.mood.no_sync;
-        let (dead, locks_wait) = (self.mood.dead, self.mood.locks_wait);
+        let (dead, locks_wait, lease_ms) = (self.mood.dead, self.mood.locks_wait, self.mood.lease_ms);
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         match message {
             Said::Hello(hello) => {
@@ -247,7 +250,7 @@ impl World {
                     epoch,
                     applied_seq: applied,
                     durable_seq: kept.durable,
-                    lease_ms: LEASE_MS,
+                    lease_ms: lease_ms.unwrap_or(LEASE_MS),
                     heartbeat_ms: HEARTBEAT_MS,
                     root_ino: 1,
                     policy: Some(v1::MountPolicy::default()),
