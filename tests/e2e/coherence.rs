@@ -194,3 +194,32 @@ fn random_places_of_a_large_file_agree() {
     }
     assert!(fs::read(pair.b.at("f")).unwrap() == expected, "the whole file");
 }
+
+/// The kernel of a host knows a directory by one path. When another host has moved it, the first
+/// call that meets it at its new place may be any, also a rename.
+#[test]
+fn a_directory_that_another_host_moved_is_met_by_any_call() {
+    let pair = Pair::new("moved directory");
+    for dir in ["from", "to", "third"] {
+        fs::create_dir(pair.a.at(dir)).unwrap();
+    }
+    for round in 0..5 {
+        let (old, new) = (format!("from/d{round}"), format!("to/d{round}"));
+        let file = format!("third/f{round}");
+        fs::create_dir(pair.a.at(&old)).unwrap();
+        fs::write(pair.a.at(&old).join("inside"), b"x").unwrap();
+        fs::write(pair.b.at(&file), b"y").unwrap();
+        assert!(pair.b.at(&old).join("inside").exists(), "known by its old path");
+        fs::rename(pair.a.at(&old), pair.a.at(&new)).unwrap();
+        let error = match round {
+            0 => fs::rename(pair.b.at(&file), pair.b.at(&new)).unwrap_err().raw_os_error(),
+            1 => fs::remove_file(pair.b.at(&new)).unwrap_err().raw_os_error(),
+            2 => fs::create_dir(pair.b.at(&new)).unwrap_err().raw_os_error().map(|_| libc::EISDIR),
+            3 => fs::rename(pair.b.at(&new), pair.b.at("third/moved"))
+                .err()
+                .map_or(Some(libc::EISDIR), |e| e.raw_os_error()),
+            _ => fs::metadata(pair.b.at(&new)).err().map_or(Some(libc::EISDIR), |e| e.raw_os_error()),
+        };
+        assert_eq!(error, Some(libc::EISDIR), "round {round}");
+    }
+}

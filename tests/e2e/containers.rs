@@ -62,9 +62,7 @@ fn two_containers_share_one_volume() {
     assert!(b.contains("from-a") && b.contains("inside-b"), "{b}");
     let status = a.wait(Duration::from_secs(60));
     assert!(status.success() && a.output().contains("from-b"), "{status}: {}", a.output());
-    wait::until_true("the mounts of ended containers to go", wait::SOON, || {
-        cluster.show("shared")["sessions"].as_u64() == Some(0)
-    });
+    wait::until_true("the mounts of ended containers to go", wait::SOON, || cluster.show("shared").mounts == 0);
 }
 
 #[test]
@@ -92,7 +90,7 @@ fn a_container_whose_volume_is_not_there_does_not_start() {
 fn a_container_that_fails_tells_its_exit_code() {
     let (_watchdog, cluster) = hosts("exit code");
     assert_eq!(run_in(&cluster, 0, &["--volume", "shared:/data"], "exit 42").code, 42);
-    assert_eq!(cluster.show("shared")["sessions"].as_u64(), Some(0));
+    assert_eq!(cluster.show("shared").mounts, 0);
 }
 
 /// As an engine does it: `create`, `start`, `delete` of a bundle with annotations.
@@ -125,7 +123,7 @@ fn the_runtime_serves_an_engine() {
     let _ = runtime(&["delete", "engine-1"]).ok();
     let mount = cluster.mount(1, "shared");
     assert_eq!(fs::read(mount.at("f")).unwrap(), b"engine\n");
-    wait::until_eq("sessions after delete", wait::SOON, &Some(1), || cluster.show("shared")["sessions"].as_u64());
+    wait::until_eq("sessions after delete", wait::SOON, &1, || cluster.show("shared").mounts);
     assert_ne!(state().code, 0, "the container is gone");
     assert!(Path::new("/usr").exists());
 }

@@ -12,6 +12,7 @@ use holdfast_tests::random::{self, Random, size};
 use holdfast_tests::wait;
 
 use crate::Pair;
+use crate::network::Stop;
 
 /// Writes and syncs files of many sizes until told to stop; every error is a failure.
 fn write_files(root: &Path, who: &str, seed: u64, stop: &AtomicBool, acknowledged: &AtomicUsize) -> Manifest {
@@ -39,6 +40,7 @@ fn crash_server(name: &str, how: Disturb, times: usize) {
     let (a, b) = thread::scope(|scope| {
         let a = scope.spawn(|| write_files(&pair.a.path, "a", seeds.0, &stop, &acknowledged));
         let b = scope.spawn(|| write_files(&pair.b.path, "b", seeds.1, &stop, &acknowledged));
+        let enough = Stop(&stop);
         for _ in 0..times {
             // Only a server with work is worth a crash.
             let before = acknowledged.load(Ordering::Relaxed);
@@ -53,7 +55,7 @@ fn crash_server(name: &str, how: Disturb, times: usize) {
             });
             pauses.push(start.elapsed());
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(enough);
         (a.join().unwrap(), b.join().unwrap())
     });
     pauses.sort();

@@ -16,6 +16,15 @@ use nix::sys::signal::Signal;
 
 use crate::Pair;
 
+/// Tells a writer to stop, also when the test fails meanwhile.
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Runs `fault` in the middle of synced writes on host A: they must all succeed.
 fn writes_go_on(name: &str, times: usize, fault: impl Fn(&Cluster)) {
     let pair = Pair::new(name);
@@ -29,6 +38,7 @@ fn writes_go_on(name: &str, times: usize, fault: impl Fn(&Cluster)) {
             }
             manifest
         });
+        let enough = Stop(&stop);
         for _ in 0..times {
             let before = done.load(Ordering::Relaxed);
             wait::until_true("writes", wait::SOON, || {
@@ -38,7 +48,7 @@ fn writes_go_on(name: &str, times: usize, fault: impl Fn(&Cluster)) {
         }
         let before = done.load(Ordering::Relaxed);
         wait::until_true("writes", wait::SOON, || writing.is_finished() || done.load(Ordering::Relaxed) > before + 5);
-        stop.store(true, Ordering::Relaxed);
+        drop(enough);
         writing.join().unwrap()
     });
     manifest.verify(&pair.b.path);

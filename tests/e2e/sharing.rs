@@ -104,9 +104,7 @@ fn an_open_file_outlives_its_name_on_another_host() {
     open.read_to_end(&mut all).unwrap();
     assert_eq!(all.len(), 200_000);
     drop(open);
-    wait::until_true("the space of the deleted file", wait::SOON, || {
-        pair.cluster.show("shared")["usage"]["inodes"].as_u64() == Some(1)
-    });
+    wait::until_true("the space of the deleted file", wait::SOON, || pair.cluster.show("shared").inodes == 1);
 }
 
 /// 64 KiB and more go another way through server and client than small writes.

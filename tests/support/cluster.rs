@@ -46,6 +46,15 @@ impl Default for Options {
     }
 }
 
+/// What a volume holds, and how many mounts it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as `holdfast volume show --json` names them")]
+pub struct Shown {
+    pub bytes: u64,
+    pub inodes: u64,
+    pub mounts: u64,
+}
+
 /// A server with its hosts. Dropped: all of it goes.
 #[derive(Debug)]
 pub struct Cluster {
@@ -271,15 +280,17 @@ impl Cluster {
         let _ = self.holdfast(&["volume", "create", name]).ok();
     }
 
-    /// A volume as `holdfast volume show --json` shows it.
+    /// A volume as the server sees it.
     ///
     /// # Panics
     /// When it cannot be shown.
     #[track_caller]
     #[must_use]
-    pub fn show(&self, name: &str) -> serde_json::Value {
+    pub fn show(&self, name: &str) -> Shown {
         let text = self.holdfast(&["volume", "show", name, "--json"]).ok();
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        let number = |field: &str| json[field].as_u64().unwrap_or_else(|| panic!("no {field} in {text}"));
+        Shown { bytes: number("used_bytes"), inodes: number("used_inodes"), mounts: number("mounts") }
     }
 
     /// Mounts a volume (`VOLUME[/SUBDIR]`) on a host.

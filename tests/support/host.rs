@@ -145,7 +145,11 @@ impl Host {
 
     /// Cuts its network: packets vanish, as when a cable is pulled.
     pub fn cut(&self) {
-        self.nft(r#"table inet cut { chain i { type filter hook input priority 0; iifname "eth0" drop; }; chain o { type filter hook output priority 0; oifname "eth0" drop; } }"#);
+        let chain = |name, hook, device| {
+            format!("  chain {name} {{\n    type filter hook {hook} priority 0\n    {device} \"eth0\" drop\n  }}\n")
+        };
+        let (inward, outward) = (chain("in_", "input", "iifname"), chain("out_", "output", "oifname"));
+        self.nft(&format!("table inet cut {{\n{inward}{outward}}}\n"));
     }
 
     /// Wires it again.

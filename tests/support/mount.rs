@@ -21,7 +21,9 @@ pub struct Mount {
     pub inside: PathBuf,
     /// The same directory as the test program sees it.
     pub path: PathBuf,
+    /// What unmounts on its host, and its host's table of mounts.
     enter: Vec<String>,
+    table: PathBuf,
 }
 
 impl Mount {
@@ -43,7 +45,7 @@ impl Mount {
         });
         let enter: Vec<&str> = vec!["umount", "--lazy"];
         let enter = words(&host_of.program(&enter));
-        Self { process, path: host_of.see(&inside), inside, enter }
+        Self { process, path: host_of.see(&inside), inside, enter, table: host_of.mountinfo() }
     }
 
     /// A path in it.
@@ -74,7 +76,10 @@ impl Mount {
 /// Whether something is mounted at this place of the host.
 #[must_use]
 pub fn is_mounted(host: &Host, inside: &Path) -> bool {
-    let table = fs::read_to_string(host.mountinfo()).unwrap_or_default();
+    lists(&fs::read_to_string(host.mountinfo()).unwrap_or_default(), inside)
+}
+
+fn lists(table: &str, inside: &Path) -> bool {
     let inside = inside.to_string_lossy();
     table.lines().any(|line| line.split(' ').nth(4) == Some(&inside))
 }
@@ -92,6 +97,10 @@ impl Drop for Mount {
                 break;
             }
             std::thread::sleep(Duration::from_millis(5));
+        }
+        let table = fs::read_to_string(&self.table).unwrap_or_default();
+        if !lists(&table, &self.inside) {
+            return;
         }
         let mut line: Vec<&str> = self.enter.iter().map(String::as_str).collect();
         let inside = self.inside.to_string_lossy().into_owned();
