@@ -373,7 +373,7 @@ impl Owner {
 
     /// The volume's metadata cannot be read or changed: nobody may rely on it any more.
     fn fail(&self, state: &mut State, cause: &Error) {
-        error!(volume = self.settings.name, error = ?cause, "the volume failed and is closed to everybody");
+        error!(volume = %self.settings.name, error = ?cause, "the volume failed and is closed to everybody");
         self.end_phase(state, Over::Failed(cause.message().to_owned()));
     }
 
@@ -418,7 +418,7 @@ impl Owner {
         if pause < PAUSE_MIN {
             return;
         }
-        warn!(volume = self.settings.name, ?pause, "this server stood still; leases are extended by that");
+        warn!(volume = %self.settings.name, ?pause, "this server stood still; leases are extended by that");
         for member in state.members.values_mut() {
             member.deadline = BootTime(member.deadline.0 + pause);
         }

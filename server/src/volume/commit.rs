@@ -130,7 +130,7 @@ impl Owner {
             Ok(committed) => self.finish_commit(&mut state, &committed),
             Err(cause) => {
                 // Nobody may be told that anything is durable, and a second try could lie.
-                tracing::error!(volume = self.settings.name, error = ?cause, "cannot make the volume's changes durable");
+                tracing::error!(volume = %self.settings.name, error = ?cause, "cannot make the volume's changes durable");
                 self.fatal.stop("a write to the disk failed");
                 state.stop = Some(Stop::Abandoned);
                 self.fail(&mut state, &cause);
@@ -158,11 +158,11 @@ impl Owner {
             {
                 member.standing = Standing::Live;
                 info!(
-                    volume = self.settings.name,
-                    session = crate::session::short(session),
-                    host = member.info.host,
+                    volume = %self.settings.name,
+                    session = %crate::session::short(session),
+                    host = %member.info.host,
                     pid = member.info.pid,
-                    program = member.info.program,
+                    program = %member.info.program,
                     read_only = member.info.read_only,
                     "session began"
                 );
@@ -226,7 +226,7 @@ impl Owner {
         }
         state.dirty = true;
         if operations > 0 || sessions > 0 || !absent.is_empty() {
-            info!(volume = self.settings.name, operations, sessions, lost = absent.len(), "recovery is over");
+            info!(volume = %self.settings.name, operations, sessions, lost = absent.len(), "recovery is over");
         }
         self.open(&mut state);
         state

@@ -129,8 +129,8 @@ impl Owner {
         }
         if hello.resume && hello.next > member.applied.next() {
             warn!(
-                volume = self.settings.name,
-                session = short(hello.session),
+                volume = %self.settings.name,
+                session = %short(hello.session),
                 client = %hello.next,
                 server = %member.applied,
                 "a session counts on operations that this volume does not have; it is ended"
@@ -183,8 +183,8 @@ impl Owner {
         self.deliver(state, woken);
         if !refused.is_empty() {
             warn!(
-                volume = self.settings.name,
-                session = short(session),
+                volume = %self.settings.name,
+                session = %short(session),
                 locks = refused.len(),
                 "a session claims locks that others hold; it is ended"
             );
@@ -197,7 +197,7 @@ impl Owner {
                 state.opens.open(session, ino);
             }
         }
-        info!(volume = self.settings.name, session = short(session), host = hello.host, "session resumed");
+        info!(volume = %self.settings.name, session = %short(session), host = %hello.host, "session resumed");
         if let Some(member) = state.members.get_mut(&session) {
             member.lock_waits.clear();
             member.pending_until = Some(hello.pending_until);
@@ -235,9 +235,9 @@ impl Owner {
         if why != Leave::Goodbye {
             member.end(lost_by(why));
             warn!(
-                volume = self.settings.name,
-                session = short(session),
-                host = member.info.host,
+                volume = %self.settings.name,
+                session = %short(session),
+                host = %member.info.host,
                 pid = member.info.pid,
                 ?why,
                 "session ended; what it had not synced is lost"
@@ -272,7 +272,7 @@ impl Owner {
         state.invalidations.gone(session, &mut effects);
         self.carry_out(state, effects);
         if member.standing == Standing::Leaving(Leave::Goodbye) {
-            info!(volume = self.settings.name, session = short(session), host = member.info.host, "session left");
+            info!(volume = %self.settings.name, session = %short(session), host = %member.info.host, "session left");
             member.flush_answers();
             member.send(Outbound::Farewell);
         }

@@ -128,8 +128,8 @@ impl Owner {
         for (&session, member) in &mut state.members {
             let Some((stage, _)) = member.stage_wait.filter(|(_, until)| *until < now) else { continue };
             tracing::warn!(
-                volume = self.settings.name,
-                session = short(session),
+                volume = %self.settings.name,
+                session = %short(session),
                 %stage,
                 "the data that an operation names did not come; the stream is cut off"
             );

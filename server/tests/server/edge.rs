@@ -17,7 +17,7 @@ async fn garbage_on_the_port_hurts_nobody() {
     let rig = Rig::new().await;
     let volume = rig.volume("v").await;
     let mut peer = rig.session(&volume, 1).await;
-    let noise: Vec<u8> = (0..100_000u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let noise: Vec<u8> = (0..25_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
     let half_preface: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\xff\x04\0\0\0\0\0";
     for bytes in [&noise[..], b"GET / HTTP/1.1\r\n\r\n", half_preface] {
         let mut stream = tokio::net::TcpStream::connect(rig.server.address()).await.unwrap();
