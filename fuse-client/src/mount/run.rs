@@ -228,7 +228,10 @@ impl Mount {
         });
         match (&ended, &self.record) {
             (Ok(()), Some((record, run_dir))) => record.remove(run_dir),
-            (Err(error), _) => self.write_record(|record| record.lost = Some(error.to_string())),
+            (Err(error), _) => self.write_record(|record| {
+                record.closing = true;
+                record.lost = Some(error.to_string());
+            }),
             (Ok(()), None) => {}
         }
         match &ended {
