@@ -31,6 +31,11 @@ impl Failure {
         Self { kind: "usage", usage: true, ..Self::new(message) }
     }
 
+    /// Somebody ended it before it was done.
+    pub fn interrupted(message: impl Into<String>) -> Self {
+        Self { kind: "interrupted", ..Self::new(message) }
+    }
+
     /// The same, with the error that it came from and that error's own sources.
     #[must_use]
     pub fn because(mut self, error: &(dyn StdError + 'static)) -> Self {
@@ -65,7 +70,7 @@ impl Failure {
         }
     }
 
-    /// A word for machines: an error kind of the system, `usage` or `failed`.
+    /// A word for machines: an error kind of the system, `usage`, `interrupted` or `failed`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         self.kind

@@ -97,7 +97,10 @@ pub fn run(args: DemoArgs, output: &mut Output) -> Result<()> {
         let mut account = Account::begin(output, plan.verbose);
         let mut world = World::new(&plan, tools, account.verbosity())?;
         let told = tell(&mut world, &plan, &mut account).await;
-        let evidence = if told.is_err() { Some(world.evidence().await) } else { None };
+        let evidence = match &told {
+            Err(failure) if failure.kind() != "interrupted" => Some(world.evidence().await),
+            _ => None,
+        };
         let cleaned = world.close(plan.keep).await;
         account.end(told, cleaned, evidence)
     })
@@ -109,7 +112,7 @@ async fn tell(world: &mut World, plan: &Plan, account: &mut Account<'_>) -> Resu
     tokio::select! {
         told = story::tell(world, plan, account) => told,
         interrupted = interruption() => {
-            Err(Failure::new(format!("interrupted by {} after {:.1} s", interrupted?, begun.elapsed().as_secs_f64())))
+            Err(Failure::interrupted(format!("interrupted by {} after {:.1} s", interrupted?, begun.elapsed().as_secs_f64())))
         }
         () = tokio::time::sleep(DEADLINE) => {
             Err(Failure::new(format!("the demo did not end within {} minutes", DEADLINE.as_secs() / 60)))

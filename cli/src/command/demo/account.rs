@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::program::Verbosity;
 use crate::failure::{Failure, Result};
 use crate::output::table::{Align, Table};
-use crate::output::{Format, Output, Report};
+use crate::output::{Format, Output, Report, safe};
 
 /// The story so far.
 #[derive(Debug)]
@@ -78,6 +78,11 @@ impl<'a> Account<'a> {
         self.say(&format!("      [{}]", seconds(took)));
         self.verdict.steps.push(Step { what: what.to_owned(), result, seconds: took.as_secs_f64() });
         Ok(value)
+    }
+
+    /// Says more about what was just done or found.
+    pub(super) fn remark(&mut self, line: &str) {
+        self.say(&format!("      {}", safe(line)));
     }
 
     /// Notes a check; a difference fails the demo, at its end.

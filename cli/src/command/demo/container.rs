@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{ChildStdin, ChildStdout};
+use tokio::process::{ChildStdin, ChildStdout, Command};
 
 use super::host::{Host, Member};
-use super::program::{SHORT, Verbosity};
+use super::program::{SHORT, Verbosity, run};
 use crate::failure::{During, Failure, Result};
 
 /// Says in the shell's output that a script is over, followed by its exit status. No file of the
@@ -33,6 +33,8 @@ pub(super) struct Recipe<'a> {
     pub(super) rootfs: &'a Path,
     /// The volume.
     pub(super) volume: &'a str,
+    /// Its name among this machine's containers.
+    pub(super) id: String,
     /// Its name on the network, and in the log's name.
     pub(super) hostname: &'a str,
     /// Variables that tell `holdfast run` where the server is.
@@ -75,7 +77,7 @@ impl Container {
         command.envs(recipe.environment.iter().map(|(name, value)| (name, value)));
         command.arg("run").arg("--rootfs").arg(recipe.rootfs);
         command.args(["--volume", &format!("{}:{VOLUME_PATH}", recipe.volume)]);
-        command.args(["--hostname", recipe.hostname, "--memory", "512m", "--", "/bin/sh"]);
+        command.args(["--name", &recipe.id, "--hostname", recipe.hostname, "--memory", "512m", "--", "/bin/sh"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::from(errors));
         let (member, pipes) = Member::start(command, &name).await?;
         let (Some(stdin), Some(stdout)) = (pipes.stdin, pipes.stdout) else {
@@ -168,11 +170,16 @@ impl Container {
         Ok(())
     }
 
-    /// Ends it whatever state it is in.
-    pub(super) async fn abandon(mut self) {
+    /// Ends it whatever state it is in. `kill` is the runtime's command for it.
+    pub(super) async fn abandon(mut self, kill: Command) {
         drop(self.stdin.take());
         self.member.signal(Signal::SIGTERM);
-        // What does not end now ends with its host.
+        if self.member.ends_within(Duration::from_secs(1)).await {
+            return;
+        }
+        // A shell that is the first process of its container has no ear for SIGTERM. What does not
+        // end now ends with its host.
+        let _killed = run(kill, SHORT, self.verbosity).await;
         let _ended = self.member.wait(Duration::from_secs(10)).await;
     }
 }

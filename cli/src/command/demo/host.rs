@@ -27,6 +27,8 @@ pub(super) struct Host {
     /// `unshare`, whose only child is the host's first process.
     keeper: Child,
     keeper_pid: u32,
+    /// The host's first process.
+    init: Pid,
     verbosity: Verbosity,
 }
 
@@ -58,7 +60,8 @@ impl Host {
                     .hint("the kernel must allow name spaces for network, mounts, processes, host names and IPC"));
             }
         }
-        let host = Self { name, address, keeper, keeper_pid, verbosity };
+        let init = only_child(&mut keeper, name).await?;
+        let host = Self { name, address, keeper, keeper_pid, init, verbosity };
         host.ip("link set lo up").await?;
         Ok(host)
     }
@@ -117,6 +120,13 @@ impl Host {
         // Already gone is what is wanted.
         let _gone = self.keeper.start_kill();
         let _ended = tokio::time::timeout(SHORT, self.keeper.wait()).await;
+        // The kernel ends the first process after all others, and lets go of mounts with it.
+        for _ in 0..500 {
+            if kill(self.init, None).is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
@@ -150,6 +160,11 @@ impl Member {
     /// Whether it has ended, and how.
     pub(super) fn ended(&mut self) -> Option<String> {
         self.waiter.try_wait().ok().flatten().map(how)
+    }
+
+    /// Waits for its end, not for long.
+    pub(super) async fn ends_within(&mut self, time: Duration) -> bool {
+        tokio::time::timeout(time, self.waiter.wait()).await.is_ok()
     }
 
     /// Waits for its end; kills it at the deadline.

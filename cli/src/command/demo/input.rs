@@ -18,10 +18,10 @@ const TOTAL_BYTES_MAX: u64 = 512 << 20;
 /// Most directories that are looked into.
 const DIRECTORIES_MAX: usize = 200_000;
 
-/// Permissions, owner, size, time and name of everything below, as text in a fixed order. For any
-/// POSIX shell; run by busybox on either side.
-pub(super) const LISTING: &str = "{ find . -type f -exec stat -c '%a %u:%g %h %s %Y %n' {} + && \
-    find . -type l -exec stat -c '%N' {} + && find . -type d -exec stat -c '%a %u:%g %Y %n' {} + ; } | sort";
+/// Type, permissions, owner, links, size, time, name and target of everything below, as text in a
+/// fixed order; of directories not links and size, which file systems count each in its own way.
+pub(super) const LISTING: &str = "/bin/find . \\( -type d -printf '%M %U:%G %T@ %p\\n' -o \
+    -printf '%M %U:%G %n %s %T@ %p -> %l\\n' \\) | LC_ALL=C sort";
 
 /// The input, and its truth.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ struct Chosen {
 ///
 /// # Errors
 /// Too little is found on this machine; a program fails.
-pub(super) async fn make(scratch: &Path, wanted: u64, rootfs: &Path, verbosity: Verbosity) -> Result<Input> {
+pub(super) async fn make(scratch: &Path, wanted: u64, verbosity: Verbosity) -> Result<Input> {
     let chosen = choose(&roots(), wanted);
     let files: u64 = chosen.iter().map(|part| part.files).sum();
     if files < wanted {
@@ -68,7 +68,9 @@ pub(super) async fn make(scratch: &Path, wanted: u64, rootfs: &Path, verbosity: 
     }
     let archive = scratch.join("source.tar");
     let mut tar = program("tar");
-    tar.args(["--create", "--format=gnu", "--sort=name", "--numeric-owner", "--file"]).arg(&archive);
+    // This format keeps times to the nanosecond.
+    tar.args(["--create", "--format=posix", "--pax-option=delete=atime,delete=ctime", "--sort=name"]);
+    tar.args(["--numeric-owner", "--file"]).arg(&archive);
     tar.arg("--directory").arg(&tree).arg(".");
     run(tar, LONG, verbosity).await?;
     let manifest = scratch.join("manifest");
@@ -82,7 +84,7 @@ pub(super) async fn make(scratch: &Path, wanted: u64, rootfs: &Path, verbosity: 
     }
     let local_unpack = unpack_locally(scratch, &archive, verbosity).await?;
     Ok(Input {
-        listing: list(&tree, rootfs, verbosity).await?,
+        listing: list(&tree, verbosity).await?,
         archive,
         manifest,
         files,
@@ -192,10 +194,10 @@ async fn unpack_locally(scratch: &Path, archive: &Path, verbosity: Verbosity) ->
     Ok(took)
 }
 
-/// [`LISTING`] on the local disk, by the container's programs.
-async fn list(tree: &Path, rootfs: &Path, verbosity: Verbosity) -> Result<String> {
-    let mut shell = program(rootfs.join("bin/sh"));
-    shell.arg("-c").arg(LISTING).current_dir(tree).env("PATH", rootfs.join("bin"));
+/// [`LISTING`] on the local disk.
+async fn list(tree: &Path, verbosity: Verbosity) -> Result<String> {
+    let mut shell = program("sh");
+    shell.arg("-c").arg(LISTING).current_dir(tree);
     Ok(run(shell, LONG, verbosity).await?.stdout)
 }
 

@@ -7,13 +7,14 @@ use std::process::Command;
 use crate::failure::{During, Failure, Result};
 
 /// Programs that the demo runs, by what they are called and the Debian package they come in.
-const PROGRAMS: [(&str, &str); 9] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("flock", "util-linux"),
     ("tar", "tar"),
+    ("find", "findutils"),
     ("sha256sum", "coreutils"),
     ("ldd", "libc-bin"),
     ("busybox", "busybox-static"),
@@ -28,10 +29,10 @@ pub(super) struct Tools {
     pub(super) holdfastd: PathBuf,
     /// The containers' whole user land.
     pub(super) busybox: PathBuf,
-    /// flock(1), which busybox of Debian lacks.
-    pub(super) flock: PathBuf,
-    /// tar(1), which restores more than busybox's, and asks less.
-    pub(super) tar: PathBuf,
+    /// Programs that go into the containers beside busybox: flock(1), which Debian's busybox lacks,
+    /// and tar(1) and find(1), which restore and tell more. They are called by their paths, since
+    /// the shell of busybox prefers its own.
+    pub(super) others: [PathBuf; 3],
 }
 
 /// Finds everything.
@@ -71,8 +72,7 @@ pub(super) fn check() -> Result<Tools> {
     beside("holdfast-runtime")?;
     Ok(Tools {
         holdfastd: beside("holdfastd")?,
-        flock: found("flock")?,
-        tar: found("tar")?,
+        others: [found("flock")?, found("tar")?, found("find")?],
         busybox,
         holdfast: holdfast.clone(),
     })

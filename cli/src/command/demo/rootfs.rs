@@ -1,5 +1,5 @@
-//! A container's root file system: busybox under all its names, and in the place of its tar and its
-//! missing flock this machine's, with their libraries.
+//! A container's root file system: busybox under all its names, and some of this machine's own programs
+//! with their libraries.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -25,7 +25,8 @@ pub(super) async fn make(root: &Path, tools: &Tools, verbosity: Verbosity) -> Re
         let path = root.join("bin").join(name);
         symlink("busybox", &path).during(|| format!("make {}", path.display()))?;
     }
-    for (name, tool) in [("flock", &tools.flock), ("tar", &tools.tar)] {
+    for tool in &tools.others {
+        let name = tool.file_name().ok_or_else(|| Failure::new(format!("{} has no name", tool.display())))?;
         let place = root.join("bin").join(name);
         // Through busybox's name for it one would write over busybox.
         if place.is_symlink() {

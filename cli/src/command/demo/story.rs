@@ -1,5 +1,8 @@
 //! The chapters of the demo, in order.
 
+use std::time::Duration;
+
+use holdfast_core::size::ByteSize;
 use serde_json::Value;
 use tokio::try_join;
 
@@ -11,10 +14,12 @@ use super::program::{LONG, SHORT};
 use super::world::{VOLUME, World};
 use super::{Plan, rootfs};
 use crate::failure::{During, Failure, Result};
-use holdfast_core::size::ByteSize;
 
 /// Inodes that the volume may hold beside the input's.
 const SPARE_INODES: u64 = 10_000;
+
+/// Values that are written on one host and read on the other.
+const EXCHANGES: u32 = 40;
 
 /// What the volume held before the restart.
 struct Before {
@@ -31,6 +36,7 @@ pub(super) async fn tell(world: &mut World, plan: &Plan, account: &mut Account<'
     let input = prepare(world, plan, account).await?;
     build(world, &input, account).await?;
     share(world, &input, account).await?;
+    see_at_once(world, account).await?;
     let log = append_together(world, plan, account).await?;
     let turns = take_turns(world, plan, account).await?;
     fill_up(world, &input, account).await?;
@@ -54,7 +60,7 @@ async fn prepare(world: &World, plan: &Plan, account: &mut Account<'_>) -> Resul
                 rootfs::make(&world.rootfs(index), &world.tools, verbosity).await?;
             }
             let wanted = u64::from(plan.files);
-            let input = input::make(world.scratch.path(), wanted, &world.rootfs(0), verbosity).await?;
+            let input = input::make(world.scratch.path(), wanted, verbosity).await?;
             for index in 0..2 {
                 rootfs::add_input(&world.rootfs(index), &input.manifest)?;
             }
@@ -117,7 +123,7 @@ async fn share(world: &mut World, input: &Input, account: &mut Account<'_>) -> R
     let (a, b) = world.containers()?;
     account
         .step("Container A unpacks the tree into the volume.", async {
-            let script = format!("mkdir {VOLUME_PATH}/tree && tar -xf /input/source.tar -C {VOLUME_PATH}/tree");
+            let script = format!("mkdir {VOLUME_PATH}/tree && /bin/tar -xf /input/source.tar -C {VOLUME_PATH}/tree");
             let took = a.sh(&script, LONG).await?.took;
             let text = format!(
                 "{} files in {} ({:.0} files/s, {}/s)",
@@ -164,14 +170,48 @@ async fn look(container: &mut Container) -> Result<Seen> {
 }
 
 fn check_tree(account: &mut Account<'_>, who: &str, input: &Input, seen: &Seen) {
-    account.check(&format!("{who}: files with the right SHA-256"), input.files, seen.right);
-    account.check(&format!("{who}: files with a wrong one"), 0, seen.wrong);
+    account.check(
+        &format!("{who}: files with the right SHA-256, with a wrong one"),
+        format!("{} 0", input.files),
+        format!("{} {}", seen.right, seen.wrong),
+    );
     let expected: Vec<&str> = input.listing.lines().collect();
     let found: Vec<&str> = seen.listing.lines().collect();
     let same = found.iter().filter(|line| expected.binary_search(line).is_ok()).count();
-    let what = format!("{who}: names, modes, owners, sizes, times, links");
+    let what = format!("{who}: lines of find -printf (names, modes, owners, sizes, times, links)");
     let ok = expected == found;
-    account.judge(&what, ok, format!("{} lines", expected.len()), format!("{same} of {} the same", found.len()));
+    account.judge(
+        &what,
+        ok,
+        expected.len().to_string(),
+        if found.len() == same { same.to_string() } else { format!("{same} of {}", found.len()) },
+    );
+    let missing = expected.iter().filter(|line| found.binary_search(line).is_err());
+    let unexpected = found.iter().filter(|line| expected.binary_search(line).is_err());
+    for (word, line) in
+        missing.take(3).map(|line| ("missing", line)).chain(unexpected.take(3).map(|line| ("instead", line)))
+    {
+        account.remark(&format!("{word}: {line}"));
+    }
+}
+
+async fn see_at_once(world: &mut World, account: &mut Account<'_>) -> Result<()> {
+    let (a, b) = world.containers()?;
+    let seen = account
+        .step("One writes, the other reads at once: a new value each time, back and forth.", async {
+            let (mut seen, mut slowest) = (0, Duration::ZERO);
+            for round in 0..EXCHANGES {
+                let (writer, reader) = if round % 2 == 0 { (&mut *a, &mut *b) } else { (&mut *b, &mut *a) };
+                writer.sh(&format!("echo {round} > {VOLUME_PATH}/value"), SHORT).await?;
+                let read = reader.sh(&format!("cat {VOLUME_PATH}/value"), SHORT).await?;
+                seen += u32::from(read.output.trim() == round.to_string());
+                slowest = slowest.max(read.took);
+            }
+            Ok((seen, format!("{seen} of {EXCHANGES} seen; the slowest read took {}", seconds(slowest))))
+        })
+        .await?;
+    account.check("values that the other host sees at once", EXCHANGES, seen);
+    Ok(())
 }
 
 async fn append_together(world: &mut World, plan: &Plan, account: &mut Account<'_>) -> Result<String> {
@@ -253,7 +293,7 @@ async fn fill_up(world: &mut World, input: &Input, account: &mut Account<'_>) ->
         })
         .await?;
     let refused = told.contains("No space left on device") || told.contains("quota");
-    account.judge("quota: more than fits is refused", refused, "no space".into(), last_words(&told));
+    account.judge("quota: more than fits is refused", refused, "no space".into(), short_refusal(&told));
     let used_after = used_bytes(&usage(world).await?)?;
     account.check("quota: bytes used after the deletion", used_before, used_after);
     Ok(())
@@ -301,20 +341,15 @@ async fn verify_again(
             Ok(((seen_a, seen_b, log, turns, counter, entries), text))
         })
         .await?;
-    check_tree(account, "A, after the restart", input, &seen_a);
-    check_tree(account, "B, after the restart", input, &seen_b);
-    account.judge("log: as before the restart", log == before.log, digest(&before.log), digest(&log));
-    account.judge(
-        "notes of turns: as before the restart",
-        turns == before.turns,
-        digest(&before.turns),
-        digest(&turns),
-    );
-    account.check("counter: as before the restart", (plan.turns * 2).to_string(), counter.trim().to_owned());
-    account.check("accounting: bytes used", used_bytes(&before.usage)?, used_bytes(&usage_after)?);
+    check_tree(account, "A again", input, &seen_a);
+    check_tree(account, "B again", input, &seen_b);
+    account.judge("again: the log", log == before.log, digest(&before.log), digest(&log));
+    account.judge("again: the notes of turns", turns == before.turns, digest(&before.turns), digest(&turns));
+    account.check("again: the counter", (plan.turns * 2).to_string(), counter.trim().to_owned());
+    account.check("again: bytes that the volume counts", used_bytes(&before.usage)?, used_bytes(&usage_after)?);
     let inodes = usage_after["used_inodes"].as_u64().unwrap_or(0);
     let expected = entries.trim().parse::<u64>().unwrap_or(0);
-    account.check("accounting: inodes used, and inodes found", expected, inodes);
+    account.check("again: inodes found, inodes that the volume counts", expected, inodes);
     Ok(())
 }
 
@@ -334,24 +369,28 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or("?")
 }
 
-fn last_words(line: &str) -> String {
-    line.rsplit(": ").next().unwrap_or(line).to_owned()
+fn short_refusal(line: &str) -> String {
+    if line.contains("No space left on device") {
+        "no space".into()
+    } else {
+        line.rsplit(": ").next().unwrap_or(line).into()
+    }
 }
 
-/// A short name for a text: its length and a hash, to tell two apart in the table.
+/// A short name for a text, to tell two apart in the table.
 fn digest(text: &str) -> String {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
-    format!("{} bytes, {:08x}", text.len(), hasher.finish() >> 32)
+    format!("{:08x}", hasher.finish() >> 32)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn rate(count: u64, took: std::time::Duration) -> f64 {
+fn rate(count: u64, took: Duration) -> f64 {
     count as f64 / took.as_secs_f64().max(1e-6)
 }
 
-fn per_second(bytes: u64, took: std::time::Duration) -> ByteSize {
+fn per_second(bytes: u64, took: Duration) -> ByteSize {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a figure for people")]
     ByteSize(rate(bytes, took) as u64)
 }

@@ -1,6 +1,6 @@
 //! Everything that a demo has made and must end: hosts, server, containers, the scratch directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::container::{Container, Recipe, last_lines};
 use super::host::Host;
@@ -30,6 +30,8 @@ pub(super) struct World {
     hosts: Vec<Host>,
     server: Option<Server>,
     containers: Vec<Container>,
+    /// Every container that was ever started, by its name in the runtime.
+    ids: Vec<String>,
 }
 
 impl World {
@@ -40,7 +42,16 @@ impl World {
     pub(super) fn new(plan: &Plan, tools: Tools, verbosity: Verbosity) -> Result<Self> {
         input::usual_umask();
         let scratch = Scratch::new(plan.scratch.as_deref())?;
-        Ok(Self { tools, scratch, verbosity, storage: None, hosts: Vec::new(), server: None, containers: Vec::new() })
+        Ok(Self {
+            tools,
+            scratch,
+            verbosity,
+            storage: None,
+            hosts: Vec::new(),
+            server: None,
+            containers: Vec::new(),
+            ids: Vec::new(),
+        })
     }
 
     /// Makes the storage host and hosts A and B, on a network of their own.
@@ -143,13 +154,18 @@ impl World {
     /// # Errors
     /// As [`Container::start`].
     pub(super) async fn start_containers(&mut self) -> Result<()> {
-        let environment = self.environment();
+        let mut environment = self.environment();
+        // For the bundles.
+        environment.push(("TMPDIR".to_owned(), self.scratch.path().display().to_string()));
         for index in 0..self.hosts.len() {
+            let id = self.container_id(index);
+            self.ids.push(id.clone());
             let (host, rootfs) = (self.host(index)?, self.rootfs(index));
             let recipe = Recipe {
                 holdfast: &self.tools.holdfast,
                 rootfs: &rootfs,
                 volume: VOLUME,
+                id,
                 hostname: ["container-a", "container-b"][index],
                 environment: &environment,
                 logs: self.scratch.path(),
@@ -158,6 +174,12 @@ impl World {
             self.containers.push(container);
         }
         Ok(())
+    }
+
+    /// Named after the scratch directory, which no other demo has.
+    fn container_id(&self, index: usize) -> String {
+        let demo = self.scratch.path().file_name().unwrap_or_default().to_string_lossy();
+        format!("{demo}-{}", HOST_ADDRESSES[index].0)
     }
 
     /// Both containers.
@@ -233,13 +255,27 @@ impl World {
     /// # Errors
     /// Files cannot be removed.
     pub(super) async fn close(mut self, keep: bool) -> Result<Option<PathBuf>> {
-        for container in self.containers.drain(..) {
-            container.abandon().await;
+        for (index, container) in std::mem::take(&mut self.containers).into_iter().enumerate() {
+            let mut kill = self.host(index)?.program(&self.tools.holdfast.with_file_name("holdfast-runtime"));
+            kill.args(["kill", &self.container_id(index), "KILL"]);
+            container.abandon(kill).await;
         }
         // The hosts take the rest with them, the server included.
         for host in self.hosts.drain(..).chain(self.storage.take()) {
             host.stop().await;
         }
+        self.ids.iter().for_each(|id| remove_control_groups(id));
         self.scratch.close(keep)
+    }
+}
+
+/// Removes what a container that was not ended by its runtime leaves in the control groups. They are
+/// empty: its processes are gone.
+fn remove_control_groups(container: &str) {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    for hierarchy in hierarchies.chain([root.to_owned()]) {
+        // It is there only if something went wrong.
+        let _none = std::fs::remove_dir(hierarchy.join("holdfast").join(container));
     }
 }
