@@ -10,10 +10,11 @@ use tracing::error;
 pub struct Fatal(Arc<dyn Fn(&str) + Send + Sync>);
 
 impl Fatal {
-    /// Ends the process with exit code 70 (`EX_SOFTWARE` of sysexits.h).
+    /// Ends the process by `SIGABRT`: at once, and without the destructors of an ordinary exit,
+    /// which would run under the feet of threads that still use the metadata engine.
     #[must_use]
-    pub fn exit() -> Self {
-        Self(Arc::new(|_| std::process::exit(70)))
+    pub fn abort() -> Self {
+        Self(Arc::new(|_| std::process::abort()))
     }
 
     /// Does something else: for tests, which must not end with the server.

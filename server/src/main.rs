@@ -58,7 +58,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
         again = either(&mut terminate, &mut interrupt) => {
             warn!(signal = again, "stopping at once");
-            std::process::exit(130);
+            // Not `exit`: its destructors would wait for, or break, the threads that still write.
+            nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL)?;
+            anyhow::bail!("stopped at once");
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct Components {
 impl Default for Components {
     /// The machine's clocks; the process ends.
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), fatal: Fatal::exit() }
+        Self { clock: Arc::new(SystemClock), fatal: Fatal::abort() }
     }
 }
 

@@ -93,9 +93,15 @@ impl OpenVolume {
 }
 
 impl Drop for OpenVolume {
-    /// Ends the committer of a volume that nobody closed, so that no thread outlives its server.
+    /// Ends the committer of a volume that nobody closed, and waits for it: a thread that is in the
+    /// metadata engine while the process ends would break on what the engine has torn down.
     fn drop(&mut self) {
         self.owner.abandon();
+        if let Some(thread) = self.committer.take()
+            && thread.join().is_err()
+        {
+            warn!("the committer of a volume broke");
+        }
     }
 }
 
