@@ -145,7 +145,6 @@ const fn kind_name(kind: ErrorKind) -> &'static str {
 /// What helps against most failures of a kind.
 const fn kind_hint(kind: ErrorKind) -> Option<&'static str> {
     match kind {
-        ErrorKind::NotFound => Some("`holdfast volume ls` shows the volumes of this server"),
         ErrorKind::Unavailable | ErrorKind::Timeout => {
             Some("is holdfastd running there? set its address with --server or HOLDFAST_SERVER, as in 10.0.0.5:7440")
         }
@@ -155,7 +154,9 @@ const fn kind_hint(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Version => Some("install the same version of holdfast and holdfastd; `holdfast version` shows both"),
         ErrorKind::Damaged => Some("the server's log names the block; restore it from a copy of the data directory"),
         ErrorKind::Internal => Some("this is a defect of Holdfast; please report it with the server's log"),
+        // The messages of these name the next step themselves, where there is one.
         ErrorKind::Invalid
+        | ErrorKind::NotFound
         | ErrorKind::AlreadyExists
         | ErrorKind::InUse
         | ErrorKind::NoSpace
