@@ -198,7 +198,11 @@ impl Exercise {
             return Ok(());
         }
         let file = &self.hosts[host].file;
-        let fresh = if kind == Kind::MapRead { Some(Mapping::new(file.as_fd(), 0, LEN_MAX, false, true).map_err(text)?) } else { None };
+        let fresh = if kind == Kind::MapRead {
+            Some(Mapping::new(file.as_fd(), 0, LEN_MAX, false, true).map_err(text)?)
+        } else {
+            None
+        };
         let mapping = fresh.as_ref().or(self.hosts[host].kept.as_ref()).ok_or("no mapping")?;
         self.compare(at, &mapping.read(at, wanted.len()).map_err(text)?, &wanted)
     }

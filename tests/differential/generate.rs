@@ -38,7 +38,7 @@ const CALLS: &[(u32, Make)] = &[
     (40, |g| Call::Pread { slot: g.file_slot(), offset: g.offset(), len: g.len() }),
     (45, |g| Call::Write { slot: g.file_slot(), len: g.len(), seed: g.seed() }),
     (45, |g| Call::Pwrite { slot: g.file_slot(), offset: g.offset(), len: g.len(), seed: g.seed() }),
-    (30, |g| Call::Lseek { slot: g.file_slot(), whence: *g.random.pick(Whence::ALL), offset: g.offset() }),
+    (30, |g| Call::Lseek { slot: g.file_slot(), whence: *g.random.pick(Whence::ALL), offset: g.position() }),
     (20, |g| Call::Ftruncate { slot: g.file_slot(), len: g.offset() }),
     (20, |g| Call::Truncate { path: g.path(Kind::File), len: g.offset() }),
     (28, |g| Call::Fallocate {
@@ -198,13 +198,9 @@ impl<'a> Generator<'a> {
     }
 
     fn rename(&mut self) -> Rename {
-        match self.random.below(100) {
-            0..60 => Rename::Plain,
-            60..75 => Rename::NoReplace,
-            75..92 => Rename::Exchange,
-            92..98 if !self.without.iter().any(|kind| kind == "whiteout") => Rename::Whiteout,
-            _ => Rename::Both,
-        }
+        let mode = if self.random.percent(55) { Rename::Plain } else { *self.random.pick(Rename::ALL) };
+        let left_out = mode == Rename::Whiteout && self.without.iter().any(|kind| kind == "whiteout");
+        if left_out { Rename::Exchange } else { mode }
     }
 
     fn xattr(&mut self) -> (crate::word::Text, XattrValue) {
@@ -237,14 +233,12 @@ impl<'a> Generator<'a> {
     }
 
     fn allocate(&mut self) -> Allocate {
-        let wrong = self.random.percent(6);
         let right = [Allocate::Reserve, Allocate::ReserveKeep, Allocate::Punch, Allocate::Zero, Allocate::ZeroKeep];
-        *self.random.pick(if wrong { &[Allocate::PunchAlone, Allocate::Both] } else { &right })
+        if self.random.percent(15) { *self.random.pick(Allocate::ALL) } else { *self.random.pick(&right) }
     }
 
     fn xattr_mode(&mut self) -> XattrMode {
-        let modes = [XattrMode::Either, XattrMode::Either, XattrMode::Either, XattrMode::Create, XattrMode::Replace];
-        if self.random.percent(2) { XattrMode::Both } else { *self.random.pick(&modes) }
+        if self.random.percent(60) { XattrMode::Either } else { *self.random.pick(XattrMode::ALL) }
     }
 
     fn any_slot(&mut self) -> Slot {

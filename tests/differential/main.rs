@@ -7,7 +7,8 @@
 //! `regressions/` and played each time. [`exercise`] is about one file under heavy use instead.
 //!
 //! `HOLDFAST_SEED` repeats a run; `HOLDFAST_DIFFERENTIAL_OPS` and `HOLDFAST_FSX_OPS` size it;
-//! `HOLDFAST_REPLAY=FILE` plays a script; `HOLDFAST_WITHOUT=KIND,..` leaves calls out, by hand.
+//! `HOLDFAST_REPLAY=FILE` plays a script; `HOLDFAST_WITHOUT=KIND,..` leaves calls out and
+//! `HOLDFAST_PASS_OVER=KIND;..` goes on after such differences, both by hand: neither run passes.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
 
 mod call;
@@ -160,7 +161,8 @@ fn what_once_differed_does_so_no_more() {
         if let Some(difference) = played.difference {
             let failure = Failure { steps: played.steps, difference };
             let shrink_it = std::env::var_os("HOLDFAST_REPLAY").is_some() && !played.hung;
-            let failure = if shrink_it { shrink(&pair.volume, &pair.local, failure, Duration::from_secs(60)) } else { failure };
+            let failure =
+                if shrink_it { shrink(&pair.volume, &pair.local, failure, Duration::from_secs(60)) } else { failure };
             eprintln!("{name}:\n{failure}");
             failed.push(name);
         }

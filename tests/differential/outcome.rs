@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_difference_of_contents_is_told_by_its_first_byte() {
-        let text = explain("content", Some(&Value::Bytes(vec![1, 2, 0, 0, 5])), Some(&Value::Bytes(vec![1, 2, 3, 4, 5])));
+        let text =
+            explain("content", Some(&Value::Bytes(vec![1, 2, 0, 0, 5])), Some(&Value::Bytes(vec![1, 2, 3, 4, 5])));
         assert!(text.contains("from byte 2 to 4: volume 00, ext4 03"), "{text}");
     }
 }

@@ -93,8 +93,11 @@ fn facts(path: &Path, metadata: &Metadata) -> io::Result<Vec<Fact>> {
     let mut names: Vec<&[u8]> = names.split(|byte| *byte == 0).filter(|name| !name.is_empty()).collect();
     names.sort();
     for name in names {
-        let value = get_xattr(Of::Link(&link), &CString::new(name)?, 65_536)?;
-        let value: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
+        let value = match get_xattr(Of::Link(&link), &CString::new(name)?, 65_536) {
+            Ok(value) => value.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+            // An empty security.capability is stored, but the kernel will not give it out.
+            Err(errno) => format!("{errno:?}"),
+        };
         facts.push(("xattr", Value::text(format!("{}={value}", String::from_utf8_lossy(name)))));
     }
     Ok(facts)
@@ -155,7 +158,8 @@ pub(crate) fn compare(volume: &Tree, other: &Tree, one_volume: bool) -> Vec<Plac
         };
         let left_out: &[&str] = if one_volume { &OF_THE_FIRST_LOOK } else { &OF_ONE_VOLUME };
         let counts = |(name, _): &&Fact| !left_out.contains(name);
-        let (left, right): (Vec<_>, Vec<_>) = (left.iter().filter(counts).collect(), right.iter().filter(counts).collect());
+        let (left, right): (Vec<_>, Vec<_>) =
+            (left.iter().filter(counts).collect(), right.iter().filter(counts).collect());
         for (name, value) in &left {
             // Several facts have the name of a list; each counts by itself.
             let same = right.iter().any(|(other, found)| other == name && found == value);
@@ -165,7 +169,9 @@ pub(crate) fn compare(volume: &Tree, other: &Tree, one_volume: bool) -> Vec<Plac
             }
         }
         for (name, value) in &right {
-            if !left.iter().any(|(other, _)| other == name) || (*name == "xattr" && !left.iter().any(|(_, found)| found == value)) {
+            if !left.iter().any(|(other, _)| other == name)
+                || (*name == "xattr" && !left.iter().any(|(_, found)| found == value))
+            {
                 places.push(Place { fact: name, text: format!("{path}: {}", explain(name, None, Some(value))) });
             }
         }

@@ -36,7 +36,10 @@ impl Pair {
         let scratch = Scratch::new("ext4");
         let kind = statfs(scratch.path()).unwrap().filesystem_type();
         let path = scratch.path().display();
-        assert!(kind == EXT4_SUPER_MAGIC, "{path} is not on ext4, which is compared with: set TMPDIR to a directory that is");
+        assert!(
+            kind == EXT4_SUPER_MAGIC,
+            "{path} is not on ext4, which is compared with: set TMPDIR to a directory that is"
+        );
         let cluster = Cluster::lan(&["host-a", "host-b"]);
         cluster.volume(VOLUME);
         let mounts = [cluster.mount(0, VOLUME), cluster.mount(1, VOLUME)];
@@ -62,7 +65,10 @@ impl Pair {
     /// What server and mounts logged as errors.
     pub(crate) fn complaints(&self) -> String {
         let logs = [self.cluster.server_log(), self.mounts[0].process.output(), self.mounts[1].process.output()];
-        let lines = logs.iter().flat_map(|log| log.lines()).filter(|line| line.contains(" ERROR ") || line.contains("panicked"));
+        let lines = logs
+            .iter()
+            .flat_map(|log| log.lines())
+            .filter(|line| line.contains(" ERROR ") || line.contains("panicked"));
         lines.take(20).collect::<Vec<_>>().join("\n")
     }
 }

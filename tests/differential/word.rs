@@ -50,7 +50,8 @@ impl Text {
             bytes.extend(before.bytes());
             let (token, after) = after.split_once('>').unwrap_or((after, ""));
             rest = after;
-            match token.split_once('*').and_then(|(letter, count)| Some((letter.bytes().next()?, count.parse().ok()?))) {
+            match token.split_once('*').and_then(|(letter, count)| Some((letter.bytes().next()?, count.parse().ok()?)))
+            {
                 Some((letter, count)) => bytes.extend(std::iter::repeat_n(letter, count)),
                 None => bytes.extend(u8::from_str_radix(token, 16).ok()),
             }
@@ -228,13 +229,16 @@ impl Acl {
                 ("o", _) => 32,
                 _ => 64,
             };
-            let rights: u16 = rights.bytes().map(|c| match c {
-                b'r' => 4,
-                b'w' => 2,
-                b'x' => 1,
-                b'!' => 8,
-                _ => 0,
-            }).sum();
+            let rights: u16 = rights
+                .bytes()
+                .map(|c| match c {
+                    b'r' => 4,
+                    b'w' => 2,
+                    b'x' => 1,
+                    b'!' => 8,
+                    _ => 0,
+                })
+                .sum();
             bytes.extend(tag.to_le_bytes());
             bytes.extend(rights.to_le_bytes());
             bytes.extend(id.parse().unwrap_or(u32::MAX).to_le_bytes());

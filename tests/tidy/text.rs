@@ -14,6 +14,7 @@ const HEADER_FROM: usize = 150;
 /// The modules that may say `unsafe`, each with its reason.
 const UNSAFE: &[(&str, &str)] = &[
     ("tests/support/sys.rs", "system calls that nix does not wrap"),
+    ("tests/differential/sys.rs", "identities of threads, xattrs and mappings, which nix does not wrap"),
     ("volume-plugin/src/agent/kernel.rs", "fork for a probe that may hang, ioctl for chattr +i"),
     ("runtime-shim/src/supervise/death.rs", "the parent-death signal is set between fork and exec"),
 ];

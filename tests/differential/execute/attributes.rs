@@ -23,16 +23,12 @@ impl Process {
                 let (path, mode) = (at.path.bytes(), Mode::from_bits_retain(mode.0));
                 nothing(fchmodat(self.base(at)?, path.as_slice(), mode, FchmodatFlags::FollowSymlink))
             }
-            Call::Fchmod { slot, mode } => {
-                nothing(fchmod(&self.handle(*slot)?.fd, Mode::from_bits_retain(mode.0)))
-            }
+            Call::Fchmod { slot, mode } => nothing(fchmod(&self.handle(*slot)?.fd, Mode::from_bits_retain(mode.0))),
             Call::Chown { at, uid, gid, follow } => {
                 let flags = if *follow == Follow::Yes { AtFlags::empty() } else { AtFlags::AT_SYMLINK_NOFOLLOW };
                 nothing(fchownat(self.base(at)?, at.path.bytes().as_slice(), user(*uid), group(*gid), flags))
             }
-            Call::Fchown { slot, uid, gid } => {
-                nothing(fchown(&self.handle(*slot)?.fd, user(*uid), group(*gid)))
-            }
+            Call::Fchown { slot, uid, gid } => nothing(fchown(&self.handle(*slot)?.fd, user(*uid), group(*gid))),
             Call::Utimens { at, atime, mtime, follow } => {
                 let follow = match follow {
                     Follow::Yes => UtimensatFlags::FollowSymlink,
@@ -111,8 +107,9 @@ pub(crate) fn time_text(seconds: i64, nanos: i64) -> String {
     if is_near { "now".to_owned() } else { format!("{seconds}.{nanos:09}") }
 }
 
-/// Inode, and the times, of what a path or handle leads to (symbolic links themselves).
-pub(crate) type Times = Result<(u64, [(i64, i64); 3]), Errno>;
+/// Inode, times of change of content and of attributes, of what a path or handle leads to
+/// (symbolic links themselves).
+pub(crate) type Times = Result<(u64, [(i64, i64); 2]), Errno>;
 
 /// The times of a path (`None`: of a handle).
 pub(crate) fn times_of(process: &Process, what: &crate::run::Watched) -> Times {
@@ -120,16 +117,10 @@ pub(crate) fn times_of(process: &Process, what: &crate::run::Watched) -> Times {
         crate::run::Watched::Path(path) => fstatat(AT_FDCWD, path.as_slice(), AtFlags::AT_SYMLINK_NOFOLLOW)?,
         crate::run::Watched::Handle(slot) => fstat(&process.handle(*slot).map_err(|_| Errno::EBADF)?.fd)?,
     };
-    let times = [
-        (stat.st_atime, stat.st_atime_nsec),
-        (stat.st_mtime, stat.st_mtime_nsec),
-        (stat.st_ctime, stat.st_ctime_nsec),
-    ];
-    Ok((stat.st_ino, times))
+    Ok((stat.st_ino, [(stat.st_mtime, stat.st_mtime_nsec), (stat.st_ctime, stat.st_ctime_nsec)]))
 }
 
-/// Which times of a file a call changed. The access time counts only where it was an exact one:
-/// clocks are coarse, and a second reading soon after may leave it as it is.
+/// Which times of a file a call changed; not the access time, whose clock is coarse.
 pub(crate) fn changed_times(before: &Times, after: &Times) -> String {
     match (before, after) {
         (Err(_), Err(_)) => "absent".to_owned(),
@@ -137,11 +128,14 @@ pub(crate) fn changed_times(before: &Times, after: &Times) -> String {
         (Ok(_), Err(_)) => "gone".to_owned(),
         (Ok((ino, _)), Ok((other, _))) if ino != other => "another".to_owned(),
         (Ok((_, before)), Ok((_, after))) => {
-            let exact = |(seconds, nanos): (i64, i64)| time_text(seconds, nanos) != "now";
-            let names = ["atime", "mtime", "ctime"];
-            let changed = (0..3).filter(|at| before[*at] != after[*at] && (*at > 0 || exact(before[0])));
-            let names: Vec<&str> = changed.map(|at| names[at]).collect();
-            if names.is_empty() { "unchanged".to_owned() } else { names.join("+") }
+            let changed = [0, 1].map(|at| before[at] != after[at]);
+            match changed {
+                [false, false] => "unchanged",
+                [true, false] => "mtime",
+                [false, true] => "ctime",
+                [true, true] => "mtime+ctime",
+            }
+            .to_owned()
         }
     }
 }

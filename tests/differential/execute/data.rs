@@ -174,11 +174,15 @@ fn sound_holes(handle: &Handle, whence: Whence, offset: i64) -> Facts {
             false => verdict(format!("no data after {offset}, but there are bytes")),
         },
         (_, Err(errno)) => Err(errno.into()),
-        (Whence::Data, Ok(at)) if at < offset || at >= size => verdict(format!("data at {at}, outside of {offset}..{size}")),
+        (Whence::Data, Ok(at)) if at < offset || at >= size => {
+            verdict(format!("data at {at}, outside of {offset}..{size}"))
+        }
         (Whence::Data, Ok(at)) if !zeros(handle, offset, at) => {
             verdict(format!("data at {at}, but there are bytes before"))
         }
-        (Whence::Hole, Ok(at)) if at < offset || at > size => verdict(format!("hole at {at}, outside of {offset}..={size}")),
+        (Whence::Hole, Ok(at)) if at < offset || at > size => {
+            verdict(format!("hole at {at}, outside of {offset}..={size}"))
+        }
         (_, Ok(_)) => sound(),
     }
 }

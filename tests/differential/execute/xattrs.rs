@@ -27,7 +27,9 @@ fn value(value: XattrValue) -> Vec<u8> {
     match value {
         XattrValue::Filled(len, seed) => fill(seed, len),
         // linux/capability.h: VFS_CAP_REVISION_2 with the effective bit; CAP_NET_BIND_SERVICE.
-        XattrValue::Capability => [0x0200_0001_u32, 1 << 10, 0, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect(),
+        XattrValue::Capability => {
+            [0x0200_0001_u32, 1 << 10, 0, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect()
+        }
     }
 }
 
@@ -84,9 +86,7 @@ impl Process {
             Call::FlistXattr { slot } => {
                 Ok(vec![("names", names(&list_xattr(Of::Handle(self.handle(*slot)?.fd.as_fd()), 65_536)?))])
             }
-            Call::RemoveXattr { path, name, follow } => {
-                nothing(remove_xattr(of(&text(path)?, *follow), &text(name)?))
-            }
+            Call::RemoveXattr { path, name, follow } => nothing(remove_xattr(of(&text(path)?, *follow), &text(name)?)),
             Call::FremoveXattr { slot, name } => {
                 nothing(remove_xattr(Of::Handle(self.handle(*slot)?.fd.as_fd()), &text(name)?))
             }

@@ -34,7 +34,8 @@ fn process(actor: Actor) -> usize {
 /// A path that is worth to be remembered: plain, and from the root.
 fn plain(at: &At) -> Option<String> {
     let path = at.path.0.trim_matches('/');
-    let odd = path.is_empty() || at.base.is_some() || path.contains('<') || path.split('/').any(|part| part.starts_with('.'));
+    let odd =
+        path.is_empty() || at.base.is_some() || path.contains('<') || path.split('/').any(|part| part.starts_with('.'));
     (!odd).then(|| path.to_owned())
 }
 
@@ -111,8 +112,11 @@ impl Known {
     }
 
     fn take(&mut self, path: &str) -> Vec<(String, Kind)> {
-        let below = |name: &str| name.strip_prefix(path).filter(|rest| rest.is_empty() || rest.starts_with('/')).map(str::to_owned);
-        let taken: Vec<(String, Kind)> = self.names.iter().filter_map(|(name, kind)| Some((below(name)?, *kind))).collect();
+        let below = |name: &str| {
+            name.strip_prefix(path).filter(|rest| rest.is_empty() || rest.starts_with('/')).map(str::to_owned)
+        };
+        let taken: Vec<(String, Kind)> =
+            self.names.iter().filter_map(|(name, kind)| Some((below(name)?, *kind))).collect();
         self.names.retain(|name, _| below(name).is_none());
         taken
     }

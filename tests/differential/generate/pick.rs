@@ -102,11 +102,17 @@ impl Generator<'_> {
         match self.random.below(1000) {
             0..5 => -1,
             5..8 => i64::MAX,
-            8..11 => i64::MAX - 4096,
+            8..11 => i64::MAX - 4094,
             11..14 => 1 << 40,
             14..20 => (1 << 32) - 3 + i64::try_from(self.random.below(7)).unwrap_or(0),
             _ => self.small_offset(),
         }
+    }
+
+    /// A position: not past any limit, since each file system has another one there.
+    pub(super) fn position(&mut self) -> i64 {
+        let offset = self.offset();
+        if offset > 1 << 43 { -offset } else { offset }
     }
 
     pub(super) fn seed(&mut self) -> u64 {
@@ -142,7 +148,9 @@ impl Generator<'_> {
     fn new_path(&mut self) -> String {
         let parent = if self.random.percent(40) { None } else { self.known_path(|kind| kind == Kind::Directory) };
         let name = self.name();
-        parent.filter(|parent| parent.split('/').count() < DEPTH).map_or(name.clone(), |parent| format!("{parent}/{name}"))
+        parent
+            .filter(|parent| parent.split('/').count() < DEPTH)
+            .map_or(name.clone(), |parent| format!("{parent}/{name}"))
     }
 
     fn decorate(&mut self, path: String) -> Text {
@@ -238,8 +246,13 @@ impl Generator<'_> {
     }
 
     pub(super) fn perm(&mut self) -> Perm {
-        let common = [0o644, 0o755, 0o600, 0o666, 0o777, 0o700, 0o640, 0o000, 0o444, 0o4755, 0o2755, 0o2745, 0o6777, 0o1777];
-        Perm(if self.random.percent(90) { *self.random.pick(&common) } else { u32::try_from(self.random.below(0o10000)).unwrap_or(0) })
+        let common =
+            [0o644, 0o755, 0o600, 0o666, 0o777, 0o700, 0o640, 0o000, 0o444, 0o4755, 0o2755, 0o2745, 0o6777, 0o1777];
+        Perm(if self.random.percent(90) {
+            *self.random.pick(&common)
+        } else {
+            u32::try_from(self.random.below(0o10000)).unwrap_or(0)
+        })
     }
 
     pub(super) fn directory_perm(&mut self) -> Perm {
@@ -260,7 +273,14 @@ impl Generator<'_> {
     }
 
     pub(super) fn time(&mut self) -> Time {
-        let exact = [(0, 0), (1, 500), (1_000_000_000, 123_456_789), (2_147_483_653, 1), (4_000_000_000, 999_999_999), (-86_400, 0)];
+        let exact = [
+            (0, 0),
+            (1, 500),
+            (1_000_000_000, 123_456_789),
+            (2_147_483_653, 1),
+            (4_000_000_000, 999_999_999),
+            (-86_400, 0),
+        ];
         match self.random.below(100) {
             0..20 => Time::Now,
             20..45 => Time::Omit,
