@@ -96,10 +96,11 @@ pub(super) async fn make(scratch: &Path, wanted: u64, verbosity: Verbosity) -> R
 
 /// Where source files are found, the best first.
 fn roots() -> Vec<PathBuf> {
-    let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_else(|| "/root".into());
-    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from).unwrap_or_else(|| home.join(".cargo"));
-    [PathBuf::from("/usr/include"), cargo.join("registry/src")]
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cargo = set("CARGO_HOME").or_else(|| Some(set("HOME")?.join(".cargo")));
+    [PathBuf::from("/usr/include")]
         .into_iter()
+        .chain(cargo.map(|cargo| cargo.join("registry/src")))
         .chain(["/usr/lib/python3", "/usr/share/doc", "/usr/share", "/usr/lib"].map(PathBuf::from))
         .collect()
 }
