@@ -130,8 +130,10 @@ fn it_fails_closed_and_says_why_where_engines_look() {
             assert_eq!(fs::read_to_string(place.at("bundle/config.json")).unwrap(), config);
         }
     }
+    let agent: Vec<PathBuf> = fs::read_dir(place.at("run/agent")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(agent.len(), 1, "one mount namespace");
     for part in ["mounts", "state", "binds"] {
-        assert_eq!(fs::read_dir(place.at("run/agent").join(part)).unwrap().count(), 0, "{part}");
+        assert_eq!(fs::read_dir(agent[0].join(part)).unwrap().count(), 0, "{part}");
     }
     fs::remove_file(place.at("bundle/config.json")).unwrap();
     assert_eq!(place.call(&["create", "c"]).status.code(), Some(1));

@@ -1,5 +1,5 @@
-//! The two things that need `unsafe`: asking a mount for life without being caught by it, and the
-//! immutable flag of a directory.
+//! The things that need `unsafe`: asking a mount for life without being caught by it, the
+//! immutable flag of a directory, and the number of a mount namespace.
 #![expect(unsafe_code, reason = "fork, ioctl: neither has a safe wrapper; nothing else in the crate needs unsafe")]
 
 use std::ffi::CString;
@@ -136,4 +136,18 @@ pub(super) fn set_immutable(file: BorrowedFd<'_>, immutable: bool) -> Result<(),
         unsafe { set_flags(file.as_raw_fd(), &raw const wanted) }?;
     }
     Ok(())
+}
+
+nix::ioctl_read!(get_mount_namespace_id, 0xb7, 5, u64);
+
+/// The number of a mount namespace, which no other one gets until the machine boots again
+/// (`NS_GET_MNTNS_ID` of ioctl_nsfs(2), Linux 6.11).
+///
+/// # Errors
+/// `ENOTTY` on older kernels.
+pub(super) fn mount_namespace_id(namespace: BorrowedFd<'_>) -> Result<u64, Errno> {
+    let mut id = 0;
+    // SAFETY: the descriptor is open; the kernel writes a u64 into one of ours.
+    unsafe { get_mount_namespace_id(namespace.as_raw_fd(), &raw mut id) }?;
+    Ok(id)
 }

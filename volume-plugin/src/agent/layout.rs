@@ -1,23 +1,27 @@
 //! Where the registry keeps things, under one directory that only its owner can enter.
 //!
 //! ```text
-//! RUN/agent/mounts/ID              mount point of one (server, volume, read-only)
-//! RUN/agent/state/ID/lock          whoever changes anything of this mount holds it
-//! RUN/agent/state/ID/mount.json, mount.log, refs/HASH.json
-//! RUN/agent/binds/ID-HASH-HASH     directories inside a volume, bound here
+//! RUN/agent/NS/mounts/ID              mount point of one (server, volume, read-only)
+//! RUN/agent/NS/state/ID/lock          whoever changes anything of this mount holds it
+//! RUN/agent/NS/state/ID/mount.json, mount.log, refs/HASH.json
+//! RUN/agent/NS/binds/ID-HASH-HASH     directories inside a volume, bound here
 //! ```
 //!
-//! RUN itself is shared with the processes of mounts, which keep their own records in it.
+//! NS is the mount namespace: who is in another one does not see these mounts and must not count
+//! on them, though it may see the same files. RUN itself is shared with the processes of mounts,
+//! which keep their own records in it.
 
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use nix::unistd::Uid;
 
+use super::kernel::mount_namespace_id;
 use super::request::{RefId, RemoteVolume, Subdir};
 
 /// The run directory when nothing else is said.
@@ -99,16 +103,18 @@ impl RunDir {
             );
             return Err(Error::new(ErrorKind::Denied, message));
         }
-        let run = Self(fs::canonicalize(path).map_err(|error| broken("resolve", path, error))?.join("agent"));
-        for dir in [run.0.clone(), run.mounts(), run.states(), run.binds()] {
+        let agent = fs::canonicalize(path).map_err(|error| broken("resolve", path, error))?.join("agent");
+        make(&agent)?;
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o700))
+            .map_err(|error| broken("guard", &agent, error))?;
+        let run = Self(agent.join(namespace()?));
+        for dir in [run.mounts(), run.states(), run.binds()] {
             make(&dir)?;
         }
-        fs::set_permissions(&run.0, fs::Permissions::from_mode(0o700))
-            .map_err(|error| broken("guard", &run.0, error))?;
         Ok(run)
     }
 
-    /// The registry's part of it, without symbolic links.
+    /// The registry's part of it in this mount namespace, without symbolic links.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
@@ -145,6 +151,18 @@ impl RunDir {
 /// The name of a reference's record: 32 hexadecimal digits.
 pub(super) fn reference_name(reference: &RefId) -> String {
     hex(&hash(&[reference.as_str().as_bytes()]))
+}
+
+/// What the calling thread's mount namespace is called: its number, or on kernels without one its
+/// inode number, which another namespace can get when it is gone.
+fn namespace() -> Result<String> {
+    let path = Path::new("/proc/thread-self/ns/mnt");
+    let failed = |error: io::Error| broken("look at", path, error);
+    let file = fs::File::open(path).map_err(failed)?;
+    match mount_namespace_id(file.as_fd()) {
+        Ok(id) => Ok(id.to_string()),
+        Err(_) => Ok(format!("inode-{}", file.metadata().map_err(failed)?.ino())),
+    }
 }
 
 /// Makes a directory of mode 0700, and those above it.

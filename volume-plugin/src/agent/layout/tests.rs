@@ -28,14 +28,15 @@ fn the_run_directory_is_made_private() {
     let dir = tempfile::tempdir().unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     let run = RunDir::open(&dir.path().join("a/run")).unwrap();
-    assert_eq!(mode(run.path()), 0o700);
+    assert_eq!((mode(run.path()), mode(run.path().parent().unwrap())), (0o700, 0o700));
     assert!(run.path().join("mounts").is_dir());
     // A mount's process may have made the directory before, for everybody to read.
     let open = dir.path().join("open");
     fs::create_dir_all(open.join("agent")).unwrap();
     fs::set_permissions(open.join("agent"), fs::Permissions::from_mode(0o755)).unwrap();
     let run = RunDir::open(&open).unwrap();
-    assert_eq!((mode(run.path()), mode(&open)), (0o700, 0o755));
+    assert_eq!((mode(&open.join("agent")), mode(&open)), (0o700, 0o755));
+    assert!(run.path().starts_with(fs::canonicalize(&open).unwrap()));
 }
 
 #[test]

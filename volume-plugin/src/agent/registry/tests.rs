@@ -6,7 +6,7 @@ use std::thread;
 
 use nix::mount::{MsFlags, mount};
 
-use super::super::fixture::{Host, acquire, reference, volume};
+use super::super::fixture::{Host, acquire, private_mounts, reference, volume};
 use super::super::mountinfo;
 use super::*;
 
@@ -237,6 +237,25 @@ fn a_directory_that_cannot_be_had() {
         assert_eq!(host.remains(), before);
         assert!(!registry.holds(&reference("c")).unwrap());
     }
+}
+
+/// Two hosts that are namespaces of one machine share files and not mounts.
+#[test]
+fn mount_namespaces_are_kept_apart() {
+    let host = Host::new();
+    let here = host.registry();
+    let path = here.acquire(&acquire("v", None, "a")).unwrap().path;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            private_mounts();
+            let there = host.registry();
+            assert_ne!(there.acquire(&acquire("v", None, "b")).unwrap().path, path);
+            assert!(!there.holds(&reference("a")).unwrap());
+            assert_eq!(there.release(&release("b")).unwrap(), Released { released: 1, unmounted: 1 });
+        });
+    });
+    assert!(mountinfo::at(&path).unwrap().is_some());
+    assert_eq!(here.release(&release("a")).unwrap(), Released { released: 1, unmounted: 1 });
 }
 
 #[test]
