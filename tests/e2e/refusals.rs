@@ -188,7 +188,7 @@ fn wrong_certificates_are_refused() {
     let _ = ls(Some(right.clone()), Some(cluster.tls(""))).ok();
     // In TLS 1.3 the client is through with its handshake before the server refuses it, so it only
     // sees that the connection ends: it names what there is to look at.
-    ls(Some(right.clone()), None).refused(&["TLS files"]);
+    ls(Some(right.clone()), None).refused(&["certificate"]);
     ls(Some(right), Some(other.clone())).refused(&["TLS files"]);
     ls(Some(other.join("ca.pem")), Some(cluster.tls(""))).refused(&["certificate"]);
     ls(None, None).refused(&[]);

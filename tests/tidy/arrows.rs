@@ -94,6 +94,8 @@ fn libraries_stay_behind_their_seams() {
     for file in files().iter().filter(ours) {
         for (library, allowed, reason) in CONFINED {
             for (number, line) in file.code() {
+                // A module of ours may have the library's name: only the head of a path counts.
+                let line = line.replace(&format!("::{library}"), "");
                 if has_word(&line, library) && !allowed(&file.path) {
                     broken.push(format!("{}:{number}: {library} ({reason})", file.path));
                 }
