@@ -47,6 +47,9 @@ struct Written {
     written_back: AtomicU64,
 }
 
+/// Bytes from which on a segment that nobody uses is not filled up first.
+const SEAL_UNUSED_FROM: u64 = 1 << 20;
+
 /// Where the next frame goes.
 #[derive(Debug)]
 struct Active {
@@ -130,6 +133,18 @@ impl Segments {
     #[must_use]
     pub fn take_sealed(&self) -> BTreeSet<SegmentId> {
         std::mem::take(&mut self.tail.lock().sealed)
+    }
+
+    /// Seals the active segment early when it is of some size, no staged data waits in it, and
+    /// `unused` says that no file uses what it holds: so its space can go back before it is full.
+    pub fn seal_unused(&self, unused: impl FnOnce(SegmentId) -> bool) {
+        let mut tail = self.tail.lock();
+        let Some((id, end)) = tail.active.as_ref().map(|active| (active.segment.id, active.end)) else { return };
+        // Room is set aside and pinned under the tail's lock, so nobody comes in between.
+        if end >= SEAL_UNUSED_FROM && !self.pins.lock().contains_key(&id) && unused(id) {
+            tail.active = None;
+            tail.sealed.insert(id);
+        }
     }
 
     /// Whether nothing will be written to the segment any more and no staged data waits in it.

@@ -85,6 +85,26 @@ fn full_segments_are_sealed_and_empty_ones_can_go() {
 }
 
 #[test]
+fn an_active_segment_that_nobody_uses_is_sealed_early() {
+    on_every_store(|store| {
+        let segments = open(Arc::clone(&store), &BTreeMap::new());
+        drop(segments.stage(&data(1, 1000)).unwrap());
+        segments.seal_unused(|_| true);
+        assert!(segments.take_sealed().is_empty(), "too small to matter");
+        let staged = segments.stage(&data(2, 1 << 20)).unwrap();
+        segments.seal_unused(|_| true);
+        assert!(segments.take_sealed().is_empty(), "staged data waits in it");
+        drop(staged);
+        segments.seal_unused(|_| false);
+        assert!(segments.take_sealed().is_empty(), "a file uses it");
+        segments.seal_unused(|_| true);
+        assert_eq!(segments.take_sealed(), BTreeSet::from([SegmentId(1)]));
+        assert!(segments.is_idle(SegmentId(1)));
+        assert_eq!(segments.stage(&data(3, 10)).unwrap().frames()[0].segment, SegmentId(2));
+    });
+}
+
+#[test]
 fn a_flipped_bit_is_found_and_named() {
     let store = MemorySegments::new();
     let segments = open(Arc::new(store.clone()), &BTreeMap::new());

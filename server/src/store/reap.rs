@@ -36,6 +36,7 @@ impl Store {
         self.alive()?;
         let mut unused = Vec::new();
         let mut writer = self.writer.lock();
+        self.segments.seal_unused(|id| writer.empty.contains(&id) || !writer.segments.contains_key(&id));
         for id in self.segments.take_sealed() {
             // Filled with frames that no operation ever named: there is no account of it.
             if !writer.segments.contains_key(&id) {
