@@ -21,6 +21,7 @@ mod encode;
 mod inflight;
 mod init;
 mod notify;
+mod places;
 mod stale;
 mod task;
 

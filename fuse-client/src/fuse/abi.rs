@@ -206,3 +206,5 @@ pub(super) const RELEASE_FLOCK_UNLOCK: u32 = 1 << 1;
 
 /// `enum fuse_notify_code`: drop attributes and a range of pages of an inode.
 pub(super) const NOTIFY_INVAL_INODE: i32 = 2;
+/// `enum fuse_notify_code`: drop a name of a directory.
+pub(super) const NOTIFY_INVAL_ENTRY: i32 = 3;

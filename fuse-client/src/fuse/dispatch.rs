@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use holdfast_client::LockTicket;
-use holdfast_core::attr::Mode;
+use holdfast_core::attr::{FileKind, Mode};
 use holdfast_core::error::PosixError;
 use holdfast_core::id::LockOwner;
 use holdfast_core::lock::{LockMode, LockRange, LockSpace};
@@ -24,6 +24,7 @@ use super::device::Device;
 use super::encode::{Output, PlusEntry, Ttl, kind_of_bits};
 use super::inflight::Inflight;
 use super::notify::Notifier;
+use super::places::{Place, Places};
 use super::stale::StaleThreads;
 use super::task;
 use crate::fs::{
@@ -34,6 +35,9 @@ use crate::stats::Stats;
 
 /// How long what was looked up on a second walk is kept, for the open that follows at once.
 const PINNED: Duration = Duration::from_secs(2);
+/// How long a lookup waits for the kernel to drop the old place of a directory. It cannot while the
+/// call that looks up holds that place's lock; then that call is told `ESTALE` and walks again.
+const DROP_PLACE: Duration = Duration::from_millis(100);
 
 /// Everything that a request needs.
 #[derive(Debug)]
@@ -45,11 +49,21 @@ pub(super) struct Dispatcher {
     notifier: Notifier,
     inflight: Arc<Inflight>,
     stale: Arc<StaleThreads>,
+    places: Arc<Places>,
 }
 
 impl Dispatcher {
     pub(super) fn new(fs: FileSystem, runtime: Runtime, ttl: Ttl, stats: Arc<Stats>, notifier: Notifier) -> Self {
-        Self { fs, runtime, ttl, stats, notifier, inflight: Arc::default(), stale: Arc::default() }
+        Self {
+            fs,
+            runtime,
+            ttl,
+            stats,
+            notifier,
+            inflight: Arc::default(),
+            stale: Arc::default(),
+            places: Arc::default(),
+        }
     }
 
     /// Handles one message of the kernel. Returns at once.
@@ -80,9 +94,12 @@ impl Dispatcher {
         let call = Call { thread: header.pid, on_inode: None, answer };
         match request {
             Request::Lookup { name } if self.stale.walks_again(header.pid) => {
-                self.entry_pinned(call, fs.lookup_pinned(caller, node, name));
+                let reply = fs.lookup_pinned(caller, node, name);
+                self.entry_pinned(call, self.met(reply, node, name, |found| &found.0));
             }
-            Request::Lookup { name } => self.entry(call, fs.lookup(node, name)),
+            Request::Lookup { name } => {
+                self.entry(call, self.met(fs.lookup(node, name), node, name, |entry| entry));
+            }
             Request::GetAttr => self.attr(self.on_inode(call), fs.getattr(node)),
             Request::StatX => self.statx(self.on_inode(call), fs.getattr(node)),
             Request::SetAttr { set } => self.attr(self.on_inode(call), fs.setattr(caller, node, set)),
@@ -94,12 +111,20 @@ impl Dispatcher {
                 Some(kind) => self.entry(call, fs.mknod(caller, node, name, kind, Mode::from_bits(mode), rdev)),
                 None => call.answer.error(PosixError::Invalid),
             },
-            Request::MkDir { name, mode } => self.entry(call, fs.mkdir(caller, node, name, Mode::from_bits(mode))),
+            Request::MkDir { name, mode } => {
+                let reply = fs.mkdir(caller, node, name, Mode::from_bits(mode));
+                self.entry(call, self.met(reply, node, name, |entry| entry));
+            }
             Request::Unlink { name } => self.done(call, fs.unlink(caller, node, name)),
             Request::RmDir { name } => self.done(call, fs.rmdir(caller, node, name)),
             Request::Rename { name, new_parent, new_name, flags } => {
                 let to = (Node(new_parent), new_name);
-                self.done(call, fs.rename(caller, (node, name), to, RenameFlags(flags)));
+                let (old, new) = (Place::new(node, name), Place::new(to.0, to.1));
+                let (places, exchange) = (Arc::clone(&self.places), flags & libc::RENAME_EXCHANGE != 0);
+                self.reply(call, fs.rename(caller, (node, name), to, RenameFlags(flags)), move |(), answer| {
+                    places.renamed(&old, new, exchange);
+                    answer.done();
+                });
             }
             Request::Link { node: file, name } => self.entry(call, fs.link(caller, Node(file), node, name)),
             Request::Open { flags, kill_privileges } => {
@@ -188,6 +213,34 @@ impl Dispatcher {
                 });
             }
         }
+    }
+
+    /// A name was looked up. If it leads to a directory that the kernel knows by another path, the
+    /// kernel drops that first.
+    fn met<T: Send + 'static>(
+        &self,
+        reply: Reply<T>,
+        parent: Node,
+        name: &[u8],
+        entry: impl FnOnce(&T) -> &Entry + Send + 'static,
+    ) -> Reply<T> {
+        let Reply::Later(future) = reply else { return reply };
+        if matches!(name, b"." | b"..") {
+            return Reply::Later(future);
+        }
+        let (here, places) = (Place::new(parent, name), Arc::clone(&self.places));
+        let (notifier, runtime) = (self.notifier.clone(), self.runtime.clone());
+        Reply::Later(Box::pin(async move {
+            let found = future.await?;
+            let &Entry { node, attr } = entry(&found);
+            let before = if attr.kind == FileKind::Directory { places.met(node, here) } else { None };
+            if let Some(before) = before {
+                let dropped = runtime.spawn_blocking(move || notifier.drop_name(before.parent, &before.name));
+                // When it takes longer the kernel says what it says; the drop goes on.
+                let _ = tokio::time::timeout(DROP_PLACE, dropped).await;
+            }
+            Ok(found)
+        }))
     }
 
     /// About an inode and not a name: "no such entry" then says that another host took the inode

@@ -29,6 +29,11 @@ impl Output {
         &self.0
     }
 
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
     pub(super) fn u16(&mut self, value: u16) -> &mut Self {
         self.0.extend_from_slice(&value.to_ne_bytes());
         self

@@ -105,6 +105,19 @@ impl Notifier {
         }
     }
 
+    /// Has the kernel drop a name now. Blocks while somebody holds the directory's lock, so it is for
+    /// threads that may.
+    pub(super) fn drop_name(&self, parent: Node, name: &[u8]) {
+        let mut body = Output::default();
+        body.u64(parent.0).u32(u32::try_from(name.len()).unwrap_or(0)).u32(0).raw(name).raw(&[0]);
+        self.0.stats.invalidated();
+        match self.0.device.notify(abi::NOTIFY_INVAL_ENTRY, body.bytes()) {
+            // ENOENT: the kernel does not know the name (any more).
+            Ok(()) | Err(Errno::ENOENT | Errno::ENODEV | Errno::ECONNABORTED | Errno::ENOTCONN) => {}
+            Err(error) => tracing::error!(%error, parent = parent.0, "the kernel did not drop a name"),
+        }
+    }
+
     /// Ends the threads; what still waits is told done, as the kernel's copy goes with the mount.
     pub fn stop(&self) {
         let waiting: Vec<Pending> = {

@@ -1,0 +1,92 @@
+//! By which path the kernel of this mount knows each directory.
+//!
+//! The kernel knows a directory by one path only. When another host has moved it, and a call meets
+//! it at its new place, the kernel moves its own entry there; but inside of a rename, which holds
+//! the lock that this needs, it cannot, and says `ESTALE`. So the mount remembers places, and has
+//! the kernel drop the old one before it hears of the new.
+//!
+//! Guarantees: bounded; a place that was forgotten, or that the kernel has dropped by itself, costs
+//! at most a notification about nothing. Never knows files: those may have many names.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use crate::fs::Node;
+
+/// Directories at most; when there are more, all are forgotten and learnt anew.
+const PLACES_MAX: usize = 1 << 16;
+
+/// A name in a directory.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) parent: Node,
+    pub(super) name: Vec<u8>,
+}
+
+impl Place {
+    pub(super) fn new(parent: Node, name: &[u8]) -> Self {
+        Self { parent, name: name.to_vec() }
+    }
+}
+
+/// The places of directories.
+#[derive(Debug, Default)]
+pub(super) struct Places(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    by_node: HashMap<Node, Place>,
+    by_place: HashMap<Place, Node>,
+}
+
+impl Places {
+    /// A directory was met here. Says where the kernel knew it before, if elsewhere.
+    pub(super) fn met(&self, directory: Node, here: Place) -> Option<Place> {
+        let mut known = self.0.lock();
+        if known.by_node.len() >= PLACES_MAX {
+            *known = Known::default();
+        }
+        let before = known.remove(directory);
+        let moved = before.filter(|before| *before != here);
+        known.insert(directory, here);
+        moved
+    }
+
+    /// This mount has renamed something; `exchange`: the two changed places.
+    pub(super) fn renamed(&self, from: &Place, to: Place, exchange: bool) {
+        let mut known = self.0.lock();
+        let moved = known.take(from);
+        let replaced = known.take(&to);
+        if let Some(directory) = moved {
+            known.insert(directory, to);
+        }
+        if let (Some(directory), true) = (replaced, exchange) {
+            known.insert(directory, from.clone());
+        }
+    }
+}
+
+impl Known {
+    fn insert(&mut self, directory: Node, place: Place) {
+        if let Some(other) = self.by_place.insert(place.clone(), directory) {
+            self.by_node.remove(&other);
+        }
+        self.by_node.insert(directory, place);
+    }
+
+    fn remove(&mut self, directory: Node) -> Option<Place> {
+        let place = self.by_node.remove(&directory)?;
+        self.by_place.remove(&place);
+        Some(place)
+    }
+
+    fn take(&mut self, place: &Place) -> Option<Node> {
+        let directory = self.by_place.remove(place)?;
+        self.by_node.remove(&directory);
+        Some(directory)
+    }
+}
+
+#[cfg(test)]
+mod tests;
