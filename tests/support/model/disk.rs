@@ -25,6 +25,8 @@ pub struct Disk<F> {
     roots: Vec<PathBuf>,
     open: HashMap<(usize, usize), File>,
     disturb: F,
+    /// Renames that said `ESTALE` and were tried again.
+    stale_renames: usize,
 }
 
 impl<F> std::fmt::Debug for Disk<F> {
@@ -76,7 +78,7 @@ impl<F: FnMut(Disturb)> Disk<F> {
         umask(Mode::empty());
         let rights = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&roots[0], rights).unwrap_or_else(|error| panic!("{}: {error}", roots[0].display()));
-        Self { roots, open: HashMap::new(), disturb }
+        Self { roots, open: HashMap::new(), disturb, stale_renames: 0 }
     }
 
     fn at(&self, client: usize, path: &Path) -> PathBuf {
@@ -88,7 +90,8 @@ impl<F: FnMut(Disturb)> Disk<F> {
     }
 
     fn names(&mut self, client: usize, step: &Step) -> io::Result<Answer> {
-        let at = |path: &Path| self.at(client, path);
+        let roots = self.roots[client].clone();
+        let at = |path: &Path| path.iter().fold(roots.clone(), |at, name| at.join(name));
         match step {
             Step::Mkdir { path, mode } => nix::unistd::mkdir(&at(path), Mode::from_bits_truncate(*mode))?,
             Step::Mkfifo { path, mode } => mkfifo(&at(path), Mode::from_bits_truncate(*mode))?,
@@ -102,7 +105,18 @@ impl<F: FnMut(Disturb)> Disk<F> {
                     Rename::NoReplace => RenameFlags::RENAME_NOREPLACE,
                     Rename::Exchange => RenameFlags::RENAME_EXCHANGE,
                 };
-                renameat2(AT_FDCWD, &at(old), AT_FDCWD, &at(new), flags)?;
+                let rename = || renameat2(AT_FDCWD, &at(old), AT_FDCWD, &at(new), flags);
+                let renamed = match rename() {
+                    // A known gap (SEMANTICS.md): a rename is the first to meet a directory that
+                    // another host has moved. After a stat it must find it.
+                    Err(Errno::ESTALE) => {
+                        let _ = (fs::symlink_metadata(at(old)), fs::symlink_metadata(at(new)));
+                        self.stale_renames += 1;
+                        rename()
+                    }
+                    renamed => renamed,
+                };
+                renamed?;
             }
             Step::Stat { path } => return Ok(Answer::Stat(stat(&fs::symlink_metadata(at(path))?))),
             Step::Readdir { path } => {
@@ -252,6 +266,14 @@ impl<F: FnMut(Disturb)> Disk<F> {
                 Ok(Answer::Done)
             }
             other => panic!("not a step on open files: {other:?}"),
+        }
+    }
+}
+
+impl<F> Drop for Disk<F> {
+    fn drop(&mut self) {
+        if self.stale_renames > 0 {
+            eprintln!("known gap: {} renames said ESTALE and were tried again", self.stale_renames);
         }
     }
 }
