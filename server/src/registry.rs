@@ -11,6 +11,7 @@
 mod directory;
 mod open;
 mod record;
+mod trash;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -29,6 +30,7 @@ use tracing::{info, warn};
 pub(crate) use self::directory::Directory;
 use self::open::OpenVolume;
 use self::record::Record;
+use self::trash::{empty_trash, move_to_trash};
 use crate::clock::Clock;
 use crate::config::{CommitPolicy, LeaseTimes, Limits};
 use crate::data_dir::{DataDir, cannot, sync_dir};
@@ -108,7 +110,7 @@ impl Registry {
             };
             let Some(record) = record::read(&path)? else {
                 info!(volume = %id, "a volume whose making was cut short is removed");
-                move_to_trash(&data, &path, id)?;
+                move_to_trash(&data.trash(), &path, id)?;
                 continue;
             };
             let name = record.spec.name.clone();
@@ -255,8 +257,8 @@ impl Registry {
         if let Some(open) = open {
             open.close().await?;
         }
-        let (data, dir, id) = (self.data.trash(), slot.dir.clone(), slot.id);
-        blocking(move || rename_to(&dir, &data.join(id.to_string()))).await?;
+        let (trash, dir, id) = (self.data.trash(), slot.dir.clone(), slot.id);
+        blocking(move || move_to_trash(&trash, &dir, id)).await?;
         sync_dir(&self.data.volumes())?;
         info!(volume = %slot.name(), id = %slot.id, "volume deleted");
         empty_trash(&self.data.trash());
@@ -449,33 +451,6 @@ fn make(dir: &Path, id: VolumeId, record: &Record) -> Result<()> {
     Store::create(&dir.join("store"), id, record.created, root)?;
     record::write(dir, record)?;
     dir.parent().map_or(Ok(()), sync_dir)
-}
-
-fn move_to_trash(data: &DataDir, dir: &Path, id: VolumeId) -> Result<()> {
-    rename_to(dir, &data.trash().join(id.to_string()))
-}
-
-fn rename_to(from: &Path, to: &Path) -> Result<()> {
-    std::fs::rename(from, to).map_err(|error| cannot("move to the trash", from, error))
-}
-
-/// Removes what is in the trash, in the background. What a stop cuts short is there at the next
-/// start.
-fn empty_trash(trash: &Path) {
-    let trash = trash.to_owned();
-    let work = move || {
-        let entries = std::fs::read_dir(&trash).into_iter().flatten().filter_map(|entry| entry.ok());
-        for entry in entries {
-            if let Err(error) = std::fs::remove_dir_all(entry.path())
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                warn!(path = %entry.path().display(), %error, "cannot remove a deleted volume; the next start tries again");
-            }
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("trash".to_owned()).spawn(work) {
-        warn!(%error, "cannot empty the trash; the next start tries again");
-    }
 }
 
 fn random_volume_id() -> Result<VolumeId> {

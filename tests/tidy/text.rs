@@ -7,7 +7,7 @@ const LINES_MAX: usize = 1000;
 /// Lines that a file should not pass.
 const LINES_AIM: usize = 500;
 /// How many files pass that today. Only ever lower this.
-const FILES_OVER_AIM: usize = 2;
+const FILES_OVER_AIM: usize = 0;
 /// Rust files longer than this open with a `//!` header.
 const HEADER_FROM: usize = 150;
 

@@ -2,6 +2,8 @@
 //!
 //! Answers from memory go out on the thread that read the request; what has to wait becomes a task.
 
+mod shape;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,26 +13,23 @@ use holdfast_client::LockTicket;
 use holdfast_core::attr::{FileKind, Mode};
 use holdfast_core::error::PosixError;
 use holdfast_core::id::LockOwner;
-use holdfast_core::lock::{LockMode, LockRange, LockSpace};
-use holdfast_core::op::{Caller, XattrMode};
+use holdfast_core::op::Caller;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag};
 use tokio::runtime::Handle as Runtime;
 
+use self::shape::{listing_out, lock_out, lock_request, open_flags, statfs_out, xattr_mode};
 use super::abi::{self, Opcode};
 use super::answer::Answer;
 use super::decode::{self, Header, Lock, Request};
 use super::device::Device;
-use super::encode::{Output, PlusEntry, Ttl, kind_of_bits};
+use super::encode::{Output, Ttl, kind_of_bits};
 use super::inflight::Inflight;
 use super::notify::Notifier;
 use super::places::{Place, Places};
 use super::stale::StaleThreads;
 use super::task;
-use crate::fs::{
-    Caching, Created, Entry, FileSystem, FsStat, Handle, Listing, LockConflict, LockRequest, LockWait, Node, Opened,
-    Outcome, Pin, RenameFlags, Reply,
-};
+use crate::fs::{Created, Entry, FileSystem, Handle, LockWait, Node, Opened, Outcome, Pin, RenameFlags, Reply};
 use crate::stats::Stats;
 
 /// How long what was looked up on a second walk is kept, for the open that follows at once.
@@ -431,76 +430,4 @@ impl Call {
             },
         }
     }
-}
-
-const fn open_flags(caching: Caching) -> u32 {
-    match caching {
-        Caching::Bypass => abi::fopen::DIRECT_IO | abi::fopen::PARALLEL_DIRECT_WRITES,
-        Caching::Fresh => 0,
-        Caching::Keep => abi::fopen::KEEP_CACHE,
-    }
-}
-
-const fn xattr_mode(flags: i32) -> Option<XattrMode> {
-    match flags {
-        0 => Some(XattrMode::Either),
-        libc::XATTR_CREATE => Some(XattrMode::Create),
-        libc::XATTR_REPLACE => Some(XattrMode::Replace),
-        _ => None,
-    }
-}
-
-fn lock_request(lock: Lock) -> Option<LockRequest> {
-    Some(LockRequest {
-        handle: Handle(lock.handle),
-        space: if lock.flock { LockSpace::Flock } else { LockSpace::Record },
-        owner: LockOwner(lock.owner),
-        mode: lock.mode,
-        range: LockRange::new(lock.start, lock.end)?,
-        pid: lock.pid,
-    })
-}
-
-fn lock_out(conflict: Option<LockConflict>, asked: Lock) -> Output {
-    let (start, end, kind, pid) = match conflict {
-        None => (asked.start, asked.end, libc::F_UNLCK, 0),
-        Some(held) => {
-            let kind = match held.mode {
-                LockMode::Shared => libc::F_RDLCK,
-                LockMode::Exclusive => libc::F_WRLCK,
-            };
-            (held.range.start(), held.range.end(), kind, held.pid)
-        }
-    };
-    let mut out = Output::default();
-    out.u64(start).u64(end).u32(kind.unsigned_abs()).u32(pid);
-    out
-}
-
-fn statfs_out(stat: FsStat) -> Output {
-    const BLOCK: u64 = 4096;
-    let mut out = Output::default();
-    let free = stat.bytes_free / BLOCK;
-    out.u64(stat.bytes_total / BLOCK).u64(free).u64(free).u64(stat.inodes_total).u64(stat.inodes_free);
-    out.u32(4096).u32(255).u32(4096).u32(0);
-    for _ in 0..6 {
-        out.u32(0);
-    }
-    out
-}
-
-fn listing_out(listing: &Listing, room: usize, plus: bool, ttl: Ttl) -> Output {
-    let mut out = Output::with_capacity(room.min(64 << 10));
-    for entry in listing.entries() {
-        let (node, offset, kind, name) = (entry.node.0, entry.offset, entry.kind, &entry.name[..]);
-        let fits = if plus {
-            out.dirent_plus(room, PlusEntry { node, offset, kind, name, attr: entry.attr.as_ref() }, ttl)
-        } else {
-            out.dirent(room, node, offset, kind, name)
-        };
-        if !fits {
-            break;
-        }
-    }
-    out
 }

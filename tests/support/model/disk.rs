@@ -107,8 +107,8 @@ impl<F: FnMut(Disturb)> Disk<F> {
                 };
                 let rename = || renameat2(AT_FDCWD, &at(old), AT_FDCWD, &at(new), flags);
                 let renamed = match rename() {
-                    // A known gap (SEMANTICS.md): a rename is the first to meet a directory that
-                    // another host has moved. After a stat it must find it.
+                    // A known gap (SEMANTICS.md): after several moves a rename may meet a directory that
+                    // another host has moved, and the kernel refuses. After a stat it must find it.
                     Err(Errno::ESTALE) => {
                         let _ = (fs::symlink_metadata(at(old)), fs::symlink_metadata(at(new)));
                         self.stale_renames += 1;

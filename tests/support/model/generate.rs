@@ -98,7 +98,9 @@ impl Generator {
     }
 
     fn mode(&mut self) -> u32 {
-        *self.random.pick(&[0o644, 0o600, 0o755, 0o777, 0o4755, 0o2755, 0o2745, 0o1777, 0o000, 0o6711])
+        // Not sticky and writable by all: there fs.protected_regular refuses opens, which is the
+        // kernel's doing and a setting of the machine.
+        *self.random.pick(&[0o644, 0o600, 0o755, 0o777, 0o4755, 0o2755, 0o2745, 0o1755, 0o000, 0o6711])
     }
 
     fn name_step(&mut self, model: &Model, paths: &[Path]) -> Step {

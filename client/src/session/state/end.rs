@@ -1,0 +1,86 @@
+//! How a session ends: lost and begun anew, ended for good, left.
+
+use holdfast_core::error::{Error, ErrorKind};
+use holdfast_core::id::{InodeId, SessionId};
+use holdfast_core::op::{Caller, Op, OpReply};
+use holdfast_core::session::BootTime;
+
+use super::{Leaving, Phase, State, closed};
+
+impl State {
+    /// Whether somebody waits for the server.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.log.has_unanswered() || self.syncs.is_waiting() || self.locks.is_waiting()
+    }
+
+    /// The session is lost. Everybody who waits is told `error`; a new session begins under a new
+    /// id, with the same files open. The inodes that lost something.
+    pub(crate) fn lose(&mut self, new_session: SessionId, error: &dyn Fn() -> Error) -> Vec<InodeId> {
+        let lost = self.abandon(new_session, error);
+        for ino in std::mem::take(&mut self.opens) {
+            let op = Op::Open { ino, truncate: false, kill_privileges: false };
+            self.log.push(Caller::default(), op, None, None);
+        }
+        lost
+    }
+
+    /// The session ended for good.
+    pub(crate) fn end(&mut self, kind: ErrorKind, message: String) -> Vec<InodeId> {
+        let session = self.session;
+        let lost = self.abandon(session, &|| Error::new(kind, message.clone()));
+        self.phase = Phase::Over(kind, message);
+        lost
+    }
+
+    fn abandon(&mut self, new_session: SessionId, error: &dyn Fn() -> Error) -> Vec<InodeId> {
+        self.disconnect();
+        let wreck = self.log.wreck();
+        for dropped in wreck.dropped {
+            if let (Op::Close { ino }, true) = (&dropped.op, dropped.unanswered) {
+                self.opens.remove(ino);
+            }
+            let Some(waiter) = dropped.waiter else { continue };
+            // A send fails where nobody waits any more.
+            let _ = match dropped.op {
+                Op::Close { .. } => waiter.send(Ok(OpReply::Done)),
+                _ => waiter.send(Err(error())),
+            };
+        }
+        for waiter in self.syncs.wreck() {
+            let _ = waiter.send(Err(error()));
+        }
+        let (waiters, files) = self.locks.wreck(new_session);
+        for waiter in waiters {
+            let _ = waiter.send(Err(error()));
+        }
+        let mut lost = wreck.lost;
+        lost.extend(files);
+        self.losses.extend(&lost);
+        self.session = new_session;
+        self.trusted_until = BootTime::default();
+        self.terms = None;
+        self.confirmed.clear();
+        self.heartbeats.unanswered.clear();
+        self.phase = Phase::Down;
+        lost.into_iter().collect()
+    }
+
+    /// Begins to leave: Goodbye goes out behind everything that was submitted.
+    pub(crate) fn leave(&mut self) {
+        if self.leaving == Leaving::No {
+            self.leaving = Leaving::Wanted;
+            self.dirty = true;
+        }
+    }
+
+    /// Whether Goodbye was said on this stream: then a farewell is its answer.
+    pub(crate) fn has_said_goodbye(&self) -> bool {
+        self.leaving == Leaving::Said
+    }
+
+    /// The server let us go: everything is durable.
+    pub(crate) fn left(&mut self) {
+        let error = closed();
+        self.end(error.kind(), error.message().to_owned());
+    }
+}
