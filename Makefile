@@ -57,7 +57,7 @@ bench: ## Figures of a volume on this machine beside its local disk (ARGS="--qui
 torture: ## The full sizes of every fault and random test; takes long
 	@scripts/deps test
 	$(CARGO) build --release --locked --workspace --bins
-	HOLDFAST_TORTURE=1 $(ROOT) $(CARGO) nextest run --release --locked --package holdfast-tests --profile torture $(ARGS)
+	HOLDFAST_TORTURE=1 $(ROOT) $(CARGO) nextest run --release --locked --package holdfast-core --package holdfast-tests --profile torture $(ARGS)
 
 install: ## Install below PREFIX (/usr/local), and mount(8)'s helper in /sbin; as root
 	@scripts/deps build

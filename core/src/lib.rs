@@ -11,6 +11,7 @@ pub mod attr;
 pub mod error;
 pub mod hash;
 pub mod id;
+pub mod lease;
 pub mod limits;
 pub mod lock;
 pub mod name;

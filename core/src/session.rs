@@ -16,7 +16,7 @@ pub const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(2);
 pub const DRIFT_PERCENT: u32 = 1;
 
 /// A point on a boot-time clock (`CLOCK_BOOTTIME`), from an origin of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BootTime(pub Duration);
 
 /// When a client must stop to trust its session: early by the drift.
