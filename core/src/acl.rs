@@ -195,4 +195,4 @@ fn decode_entry(bytes: &[u8]) -> Result<Entry, InvalidAcl> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

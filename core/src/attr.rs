@@ -52,14 +52,24 @@ impl Mode {
         self.0 & bits != 0
     }
 
-    /// The mode that a write or a change of owner by an ordinary user leaves: set-user-id goes,
-    /// set-group-id too where the group may execute (a set-group-id file that the group may not
-    /// execute is a marker of mandatory locking, and stays).
+    /// These bits too.
     #[must_use]
-    pub const fn without_privileges(self) -> Self {
-        let group_executes = self.has(0o010);
-        let dropped = if group_executes { Self::SETUID | Self::SETGID } else { Self::SETUID };
-        Self(self.0 & !dropped)
+    pub const fn with(self, bits: u16) -> Self {
+        Self(self.0 | bits & 0o7777)
+    }
+
+    /// None of these bits.
+    #[must_use]
+    pub const fn without(self, bits: u16) -> Self {
+        Self(self.0 & !bits)
+    }
+
+    /// Set-user-id goes, and set-group-id where the group may execute. Where it may not the bit is
+    /// a marker of mandatory locking: it stays if the caller is in the file's group.
+    #[must_use]
+    pub const fn without_privileges(self, in_group: bool) -> Self {
+        let keep = in_group && !self.has(0o010);
+        self.without(if keep { Self::SETUID } else { Self::SETUID | Self::SETGID })
     }
 }
 
@@ -121,6 +131,7 @@ pub struct SetAttr {
     pub atime: Option<SetTime>,
     /// utimensat(2), modification time.
     pub mtime: Option<SetTime>,
-    /// A truncate by somebody without `CAP_FSETID`: set-user-id and set-group-id go.
+    /// A truncate or another change of content by somebody without `CAP_FSETID`: set-user-id and
+    /// set-group-id go.
     pub kill_privileges: bool,
 }

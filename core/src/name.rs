@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
+use crate::acl::{ACCESS_XATTR, DEFAULT_XATTR};
 use crate::limits::{NAME_BYTES_MAX, VOLUME_NAME_BYTES_MAX};
 
 /// Why a name was refused.
@@ -86,6 +87,24 @@ impl XattrName {
             bytes if bytes.contains(&0) => Err(NameError::Forbidden),
             _ => Ok(Self(name)),
         }
+    }
+
+    /// The access list of an inode.
+    #[must_use]
+    pub const fn access_list() -> Self {
+        Self(Bytes::from_static(ACCESS_XATTR))
+    }
+
+    /// The default list of a directory.
+    #[must_use]
+    pub const fn default_list() -> Self {
+        Self(Bytes::from_static(DEFAULT_XATTR))
+    }
+
+    /// The capabilities that a program gets when it is run; they go when its file is changed.
+    #[must_use]
+    pub const fn capability() -> Self {
+        Self(Bytes::from_static(b"security.capability"))
     }
 
     /// The bytes of the name.

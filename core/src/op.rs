@@ -7,7 +7,8 @@
 
 use bytes::Bytes;
 
-use crate::attr::{Attr, FileKind, Mode, SetAttr};
+use crate::attr::{Attr, FileKind, SetAttr};
+use crate::derive::AskedMode;
 use crate::error::PosixError;
 use crate::id::{CommitSeq, InodeId, Seq, StageId};
 use crate::name::{FileName, XattrName};
@@ -73,6 +74,11 @@ pub enum RenameMode {
     NoReplace,
     /// The two change places (`RENAME_EXCHANGE`).
     Exchange,
+    /// It is replaced, and a whiteout (character device 0:0) takes the old name
+    /// (`RENAME_WHITEOUT`).
+    Whiteout,
+    /// The same, where an existing target is an error.
+    WhiteoutNoReplace,
 }
 
 /// Whether setting an xattr needs it to be there (setxattr(2)).
@@ -84,6 +90,8 @@ pub enum XattrMode {
     Create,
     /// `XATTR_REPLACE`: it must exist.
     Replace,
+    /// Both flags: it must exist and must not. Always fails, but the error tells which.
+    Both,
 }
 
 /// Where a write goes.
@@ -137,8 +145,16 @@ pub enum Op {
         name: FileName,
         /// What it leads to.
         node: NewNode,
-        /// Permissions, after the umask.
-        mode: Mode,
+        /// Permissions.
+        mode: AskedMode,
+    },
+    /// open(2) with `O_TMPFILE`: a new file without a name, entered into the session's open files.
+    /// Its first name comes from [`Op::Link`]; until then it goes with its last close.
+    CreateUnnamed {
+        /// The directory that it takes group and default list from.
+        parent: InodeId,
+        /// Permissions.
+        mode: AskedMode,
     },
     /// link(2): another name for a file.
     Link {
@@ -193,6 +209,8 @@ pub enum Op {
         value: Bytes,
         /// Whether it must, must not, or may exist.
         mode: XattrMode,
+        /// Of an access list: set-group-id goes too, the caller is not in the file's group.
+        kill_setgid: bool,
     },
     /// removexattr(2).
     RemoveXattr {
@@ -261,7 +279,7 @@ pub const COPY_BYTES_MAX: u64 = 64 << 20;
 pub enum OpReply {
     /// Done; nothing to tell (unlink, rmdir, rename, xattrs, close).
     Done,
-    /// The inode after the change (create, link, setattr, allocate, open).
+    /// The inode after the change (both creates, link, setattr, allocate, open).
     Attr(Attr),
     /// A write: where it began (of an append, the server's choice) and the inode after it.
     Written {

@@ -1,6 +1,7 @@
 //! Operations and batches of them.
 
 use holdfast_core::attr::{FileKind, SetAttr, SetTime};
+use holdfast_core::derive::AskedMode;
 use holdfast_core::error::{Error, Result};
 use holdfast_core::id::{CommitSeq, InodeId, Seq, StageId};
 use holdfast_core::limits::{BATCH_OPS_MAX, INLINE_BYTES_MAX, IO_BYTES_MAX};
@@ -91,7 +92,8 @@ fn op_to_wire(op: &Op) -> v1::op::Op {
             let mut create = v1::Create {
                 parent: parent.0,
                 name: name.clone().into_bytes(),
-                mode: mode.bits().into(),
+                mode: mode.mode.bits().into(),
+                umask: mode.umask.bits().into(),
                 ..v1::Create::default()
             };
             let kind = match node {
@@ -112,6 +114,11 @@ fn op_to_wire(op: &Op) -> v1::op::Op {
             create.set_kind(kind.into());
             Wire::Create(create)
         }
+        Op::CreateUnnamed { parent, mode } => Wire::CreateUnnamed(v1::CreateUnnamed {
+            parent: parent.0,
+            mode: mode.mode.bits().into(),
+            umask: mode.umask.bits().into(),
+        }),
         Op::Link { ino, parent, name } => {
             Wire::Link(v1::Link { ino: ino.0, parent: parent.0, name: name.clone().into_bytes() })
         }
@@ -134,11 +141,12 @@ fn op_to_wire(op: &Op) -> v1::op::Op {
             mtime: set.mtime.map(Into::into),
             kill_privileges: set.kill_privileges,
         }),
-        Op::SetXattr { ino, name, value, mode } => Wire::SetXattr(v1::SetXattr {
+        Op::SetXattr { ino, name, value, mode, kill_setgid } => Wire::SetXattr(v1::SetXattr {
             ino: ino.0,
             name: name.clone().into_bytes(),
             value: value.clone(),
             mode: v1::XattrMode::from(*mode).into(),
+            kill_setgid: *kill_setgid,
         }),
         Op::RemoveXattr { ino, name } => {
             Wire::RemoveXattr(v1::RemoveXattr { ino: ino.0, name: name.clone().into_bytes() })
@@ -184,6 +192,9 @@ fn op_from_wire(wire: v1::op::Op) -> Result<Op> {
     use v1::op::Op as Wire;
     Ok(match wire {
         Wire::Create(create) => create_from_wire(create)?,
+        Wire::CreateUnnamed(create) => {
+            Op::CreateUnnamed { parent: inode(create.parent)?, mode: asked_mode(create.mode, create.umask)? }
+        }
         Wire::Link(link) => {
             Op::Link { ino: inode(link.ino)?, parent: inode(link.parent)?, name: file_name(link.name)? }
         }
@@ -202,6 +213,7 @@ fn op_from_wire(wire: v1::op::Op) -> Result<Op> {
             name: xattr_name(set.name)?,
             value: xattr_value(set.value)?,
             mode: xattr_mode(set.mode)?,
+            kill_setgid: set.kill_setgid,
         },
         Wire::RemoveXattr(remove) => Op::RemoveXattr { ino: inode(remove.ino)?, name: xattr_name(remove.name)? },
         Wire::Write(write) => Op::Write {
@@ -241,7 +253,12 @@ fn create_from_wire(create: v1::Create) -> Result<Op> {
             NewNode::Special { kind, rdev: create.rdev }
         }
     };
-    Ok(Op::Create { parent: inode(create.parent)?, name: file_name(create.name)?, node, mode: mode(create.mode)? })
+    let asked = asked_mode(create.mode, create.umask)?;
+    Ok(Op::Create { parent: inode(create.parent)?, name: file_name(create.name)?, node, mode: asked })
+}
+
+fn asked_mode(bits: u32, umask: u32) -> Result<AskedMode> {
+    Ok(AskedMode { mode: mode(bits)?, umask: mode(umask)? })
 }
 
 fn set_attr(wire: &v1::SetAttr) -> Result<SetAttr> {
@@ -295,6 +312,8 @@ impl From<RenameMode> for v1::RenameMode {
             RenameMode::Replace => Self::Replace,
             RenameMode::NoReplace => Self::NoReplace,
             RenameMode::Exchange => Self::Exchange,
+            RenameMode::Whiteout => Self::Whiteout,
+            RenameMode::WhiteoutNoReplace => Self::WhiteoutNoReplace,
         }
     }
 }
@@ -304,6 +323,8 @@ fn rename_mode(number: i32) -> Result<RenameMode> {
         Ok(v1::RenameMode::Replace) => Ok(RenameMode::Replace),
         Ok(v1::RenameMode::NoReplace) => Ok(RenameMode::NoReplace),
         Ok(v1::RenameMode::Exchange) => Ok(RenameMode::Exchange),
+        Ok(v1::RenameMode::Whiteout) => Ok(RenameMode::Whiteout),
+        Ok(v1::RenameMode::WhiteoutNoReplace) => Ok(RenameMode::WhiteoutNoReplace),
         Err(_) => Err(invalid(format!("there is no rename mode {number}"))),
     }
 }
@@ -314,6 +335,7 @@ impl From<XattrMode> for v1::XattrMode {
             XattrMode::Either => Self::Either,
             XattrMode::Create => Self::Create,
             XattrMode::Replace => Self::Replace,
+            XattrMode::Both => Self::Both,
         }
     }
 }
@@ -323,6 +345,7 @@ fn xattr_mode(number: i32) -> Result<XattrMode> {
         Ok(v1::XattrMode::Either) => Ok(XattrMode::Either),
         Ok(v1::XattrMode::Create) => Ok(XattrMode::Create),
         Ok(v1::XattrMode::Replace) => Ok(XattrMode::Replace),
+        Ok(v1::XattrMode::Both) => Ok(XattrMode::Both),
         Err(_) => Err(invalid(format!("there is no xattr mode {number}"))),
     }
 }

@@ -55,6 +55,7 @@ fn reply(wire: v1::OpOutcome, op: &Op) -> Result<OpReply> {
         | Op::RemoveXattr { .. }
         | Op::Close { .. } => OpReply::Done,
         Op::Create { node, .. } => OpReply::Attr(created(wire.attr, node)?),
+        Op::CreateUnnamed { .. } => OpReply::Attr(created(wire.attr, &NewNode::File { open: true })?),
         Op::Link { ino, .. } | Op::SetAttr { ino, .. } | Op::Allocate { ino, .. } | Op::Open { ino, .. } => {
             OpReply::Attr(attr_of(wire.attr, *ino)?)
         }

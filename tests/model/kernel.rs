@@ -129,11 +129,11 @@ impl Kernel {
         match step {
             Step::Mkdir { path, mode } => {
                 let (parent, name) = self.new_name(client, path)?;
-                self.wait(fs.mkdir(CALLER, parent, name, Mode::from_bits(*mode)))?;
+                self.wait(fs.mkdir(CALLER, parent, name, Mode::from_bits(*mode).into()))?;
             }
             Step::Mkfifo { path, mode } => {
                 let (parent, name) = self.new_name(client, path)?;
-                self.wait(fs.mknod(CALLER, parent, name, FileKind::Fifo, Mode::from_bits(*mode), 0))?;
+                self.wait(fs.mknod(CALLER, parent, name, FileKind::Fifo, Mode::from_bits(*mode).into(), 0))?;
             }
             Step::Symlink { path, target } => {
                 let (parent, name) = self.new_name(client, path)?;
@@ -173,10 +173,8 @@ impl Kernel {
                 self.wait(fs.setattr(CALLER, node, set))?;
             }
             Step::Chown { path, uid, gid } => {
-                let (node, attr) = self.walk(client, path)?;
-                let left = attr.mode.without_privileges();
-                let mode = (attr.kind != FileKind::Directory && left != attr.mode).then_some(left);
-                let set = SetAttr { uid: Some(*uid), gid: Some(*gid), mode, ..SetAttr::default() };
+                let (node, _) = self.walk(client, path)?;
+                let set = SetAttr { uid: Some(*uid), gid: Some(*gid), ..SetAttr::default() };
                 self.wait(fs.setattr(CALLER, node, set))?;
             }
             Step::Utimens { path, atime, mtime } => {
@@ -223,7 +221,7 @@ impl Kernel {
             return Err(Errno::ENOTDIR);
         }
         let fs = &self.clients[client];
-        let (handle, mut offset, mut names) = (self.wait(fs.opendir(node))?, 0, Vec::new());
+        let (handle, mut offset, mut names) = (self.wait(fs.opendir(CALLER, node))?, 0, Vec::new());
         loop {
             let listing = self.wait(fs.readdir(handle, offset, true))?;
             let Some(last) = listing.entries().last() else { break };
@@ -251,7 +249,7 @@ impl Kernel {
                     (_, true) => XattrMode::Replace,
                     _ => XattrMode::Either,
                 };
-                self.wait(fs.setxattr(CALLER, node, name.as_bytes(), &fill(*tag, 0, *len), mode))?;
+                self.wait(fs.setxattr(CALLER, node, name.as_bytes(), &fill(*tag, 0, *len), mode, false))?;
                 Ok(Answer::Done)
             }
             Step::GetXattr { path, name } => {
@@ -260,7 +258,7 @@ impl Kernel {
             }
             Step::ListXattr { path } => {
                 let (node, _) = self.walk(client, path)?;
-                let list = self.wait(fs.listxattr(node))?;
+                let list = self.wait(fs.listxattr(CALLER, node))?;
                 let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
                 let mut names: Vec<String> = names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
                 names.sort();
@@ -313,7 +311,7 @@ impl Kernel {
             }
             Err(Errno::ENOENT) if access.create => {
                 let (parent, name) = self.parent(client, path)?;
-                match self.wait(fs.create(CALLER, parent, name, Mode::from_bits(mode), flags))? {
+                match self.wait(fs.create(CALLER, parent, name, Mode::from_bits(mode).into(), flags))? {
                     Created::New(entry, opened) => (entry.node, opened),
                     Created::Raced => panic!("one step at a time, and yet a race"),
                 }

@@ -336,7 +336,7 @@ impl<W> OpLog<W> {
 /// The inode that an operation made.
 fn created(op: &Op, reply: &OpReply) -> Option<InodeId> {
     match (op, reply) {
-        (Op::Create { .. }, OpReply::Attr(attr)) => Some(attr.ino),
+        (Op::Create { .. } | Op::CreateUnnamed { .. }, OpReply::Attr(attr)) => Some(attr.ino),
         _ => None,
     }
 }
@@ -345,6 +345,7 @@ fn created(op: &Op, reply: &OpReply) -> Option<InodeId> {
 fn touched(op: &Op, created: Option<InodeId>) -> Vec<InodeId> {
     match op {
         Op::Create { parent, .. } => created.into_iter().chain([*parent]).collect(),
+        Op::CreateUnnamed { .. } => created.into_iter().collect(),
         Op::Link { ino, parent, .. } => vec![*ino, *parent],
         Op::Unlink { parent, .. } | Op::Rmdir { parent, .. } => vec![*parent],
         Op::Rename { parent, new_parent, .. } => vec![*parent, *new_parent],
@@ -368,7 +369,9 @@ pub(crate) const fn changes_something(op: &Op) -> bool {
 pub(crate) fn opened(op: &Op, reply: &OpReply) -> Option<InodeId> {
     match (op, reply) {
         (Op::Open { ino, .. }, _) => Some(*ino),
-        (Op::Create { node: NewNode::File { open: true }, .. }, OpReply::Attr(attr)) => Some(attr.ino),
+        (Op::Create { node: NewNode::File { open: true }, .. } | Op::CreateUnnamed { .. }, OpReply::Attr(attr)) => {
+            Some(attr.ino)
+        }
         _ => None,
     }
 }

@@ -60,7 +60,7 @@ fn create(name: &[u8]) -> Op {
         parent: InodeId::ROOT,
         name: FileName::new(name.to_vec()).unwrap(),
         node: NewNode::File { open: false },
-        mode: Mode::from_bits(0o644),
+        mode: Mode::from_bits(0o644).into(),
     }
 }
 

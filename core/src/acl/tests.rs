@@ -18,7 +18,7 @@ fn mode(bits: u32) -> Mode {
 const MINIMAL: [(u16, u16, u32); 3] = [(1, 7, NO_ID), (4, 5, NO_ID), (0x20, 4, NO_ID)];
 const NAMED: [(u16, u16, u32); 5] = [(1, 6, NO_ID), (2, 7, 1000), (4, 4, NO_ID), (0x10, 6, NO_ID), (0x20, 0, NO_ID)];
 
-fn named() -> Acl {
+pub(crate) fn named() -> Acl {
     Acl::from_xattr(&value(&NAMED)).expect("valid").expect("not empty")
 }
 

@@ -46,7 +46,7 @@ impl FileSystem {
         flags: OFlag,
         kill_privileges: bool,
     ) -> Reply<Written> {
-        let Some(OpenFile { ino, bypass }) = self.shared.files.lock().file(handle) else {
+        let Some(OpenFile { ino, bypass, .. }) = self.shared.files.lock().file(handle) else {
             return Reply::Now(Err(PosixError::BadHandle));
         };
         if data.is_empty() {

@@ -13,8 +13,10 @@ use holdfast_client::DirPage;
 use holdfast_core::attr::{Attr, FileKind};
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{DirCookie, InodeId};
+use holdfast_core::op::Caller;
 use parking_lot::Mutex;
 
+use super::open::Pin;
 use super::{FileSystem, Handle, Node, Outcome, Reply, Shared};
 use crate::errno;
 
@@ -89,23 +91,31 @@ pub(super) struct OpenDirs {
 struct OpenDir {
     ino: InodeId,
     page: Mutex<Option<Arc<Page>>>,
+    /// It lives on without a name while it is open.
+    _pin: Pin,
 }
 
 impl FileSystem {
     /// opendir(3). The handle is of a number space of its own.
-    pub fn opendir(&self, node: Node) -> Reply<Handle> {
-        let dir = OpenDir { ino: self.shared.ino(node), page: Mutex::default() };
-        let mut dirs = self.shared.dirs.lock();
-        dirs.last_number += 1;
-        let handle = Handle(dirs.last_number);
-        dirs.dirs.insert(handle, Arc::new(dir));
-        Reply::Now(Ok(handle))
+    pub fn opendir(&self, caller: Caller, node: Node) -> Reply<Handle> {
+        let shared = Arc::clone(&self.shared);
+        let ino = shared.ino(node);
+        let pinning = shared.pin(caller, ino);
+        Reply::later(async move {
+            let (pin, _) = pinning.await?;
+            let dir = OpenDir { ino, page: Mutex::default(), _pin: pin };
+            let mut dirs = shared.dirs.lock();
+            dirs.last_number += 1;
+            let handle = Handle(dirs.last_number);
+            dirs.dirs.insert(handle, Arc::new(dir));
+            Ok(handle)
+        })
     }
 
     /// closedir(3).
     pub fn releasedir(&self, handle: Handle) -> Reply<()> {
-        let known = self.shared.dirs.lock().dirs.remove(&handle).is_some();
-        Reply::Now(if known { Ok(()) } else { Err(PosixError::BadHandle) })
+        let known = self.shared.dirs.lock().dirs.remove(&handle);
+        Reply::Now(known.map(drop).ok_or(PosixError::BadHandle))
     }
 
     /// readdir(3): entries behind `offset` (0: from the start).

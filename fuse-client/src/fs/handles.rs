@@ -37,6 +37,8 @@ pub(super) struct OpenFile {
     pub(super) ino: InodeId,
     /// The kernel's page cache is not used for it.
     pub(super) bypass: bool,
+    /// The file may be changed through it.
+    pub(super) writes: bool,
 }
 
 #[derive(Debug, Default)]
@@ -121,6 +123,11 @@ impl OpenFiles {
     /// Whether an inode is open here, or about to be.
     pub(super) fn is_open(&self, ino: InodeId) -> bool {
         self.inodes.get(&ino).is_some_and(|inode| inode.count > 0)
+    }
+
+    /// Whether an inode is open here to be changed.
+    pub(super) fn is_written(&self, ino: InodeId) -> bool {
+        self.is_open(ino) && self.files.values().any(|file| file.ino == ino && file.writes)
     }
 
     /// Every inode that is open here.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_core::attr::{Attr, FileKind, Mode};
+use holdfast_core::derive::AskedMode;
 use holdfast_core::error::PosixError;
 use holdfast_core::limits::SYMLINK_BYTES_MAX;
 use holdfast_core::name::FileName;
@@ -12,7 +13,7 @@ use holdfast_core::op::{Caller, NewNode, Op, OpReply, RenameMode};
 use nix::fcntl::OFlag;
 
 use super::handles::{CreateTicket, OpenFile};
-use super::open::{Opened, bypasses};
+use super::open::{Opened, bypasses, writes};
 use super::{Entry, FileSystem, Node, Outcome, RACES_MAX, Reply, Shared, attr_of, check, file_name};
 use crate::errno;
 
@@ -38,6 +39,8 @@ impl RenameFlags {
             0 => Ok(RenameMode::Replace),
             libc::RENAME_NOREPLACE => Ok(RenameMode::NoReplace),
             libc::RENAME_EXCHANGE => Ok(RenameMode::Exchange),
+            libc::RENAME_WHITEOUT => Ok(RenameMode::Whiteout),
+            both if both == libc::RENAME_WHITEOUT | libc::RENAME_NOREPLACE => Ok(RenameMode::WhiteoutNoReplace),
             _ => Err(PosixError::Invalid),
         }
     }
@@ -64,9 +67,8 @@ impl FileSystem {
         Reply::later(async move { shared.found(shared.session.getattr(shared.ino(node)).await) })
     }
 
-    /// open(2) of a name that was not there: makes the file and opens it in one step. `mode` is
-    /// after the umask.
-    pub fn create(&self, caller: Caller, parent: Node, name: &[u8], mode: Mode, flags: OFlag) -> Reply<Created> {
+    /// open(2) of a name that was not there: makes the file and opens it in one step.
+    pub fn create(&self, caller: Caller, parent: Node, name: &[u8], mode: AskedMode, flags: OFlag) -> Reply<Created> {
         let name = check!(file_name(name));
         let fs = self.clone();
         let making = fs.make_open(caller, parent, name.clone(), mode, flags);
@@ -88,16 +90,31 @@ impl FileSystem {
         })
     }
 
+    /// open(2) with `O_TMPFILE`: makes a file without a name in a directory, and opens it.
+    pub fn create_unnamed(&self, caller: Caller, parent: Node, mode: AskedMode, flags: OFlag) -> Reply<Created> {
+        let op = Op::CreateUnnamed { parent: self.shared.ino(parent), mode };
+        Reply::later(self.submit_open(caller, op, flags))
+    }
+
     fn make_open(
         &self,
         caller: Caller,
         parent: Node,
         name: FileName,
-        mode: Mode,
+        mode: AskedMode,
+        flags: OFlag,
+    ) -> impl Future<Output = Outcome<Created>> + Send + 'static + use<> {
+        let op = Op::Create { parent: self.shared.ino(parent), name, node: NewNode::File { open: true }, mode };
+        self.submit_open(caller, op, flags)
+    }
+
+    fn submit_open(
+        &self,
+        caller: Caller,
+        op: Op,
         flags: OFlag,
     ) -> impl Future<Output = Outcome<Created>> + Send + 'static + use<> {
         let shared = &self.shared;
-        let op = Op::Create { parent: shared.ino(parent), name, node: NewNode::File { open: true }, mode };
         let (ticket, made) = {
             let mut files = shared.files.lock();
             (Creating::new(shared, files.begin_create()), shared.submit(caller, op))
@@ -126,14 +143,14 @@ impl FileSystem {
         Ok(Created::New(entry, opened))
     }
 
-    /// mknod(2): a file, pipe, socket or device. `mode` is after the umask.
+    /// mknod(2): a file, pipe, socket or device.
     pub fn mknod(
         &self,
         caller: Caller,
         parent: Node,
         name: &[u8],
         kind: FileKind,
-        mode: Mode,
+        mode: AskedMode,
         rdev: u32,
     ) -> Reply<Entry> {
         let node = match kind {
@@ -146,8 +163,8 @@ impl FileSystem {
         self.make(caller, parent, name, node, mode)
     }
 
-    /// mkdir(2). `mode` is after the umask.
-    pub fn mkdir(&self, caller: Caller, parent: Node, name: &[u8], mode: Mode) -> Reply<Entry> {
+    /// mkdir(2).
+    pub fn mkdir(&self, caller: Caller, parent: Node, name: &[u8], mode: AskedMode) -> Reply<Entry> {
         self.make(caller, parent, name, NewNode::Directory, mode)
     }
 
@@ -159,10 +176,10 @@ impl FileSystem {
             _ => return Reply::Now(Err(PosixError::NameTooLong)),
         }
         let node = NewNode::Symlink { target: Bytes::copy_from_slice(target) };
-        self.make(caller, parent, name, node, Mode::from_bits(0o777))
+        self.make(caller, parent, name, node, Mode::from_bits(0o777).into())
     }
 
-    fn make(&self, caller: Caller, parent: Node, name: &[u8], node: NewNode, mode: Mode) -> Reply<Entry> {
+    fn make(&self, caller: Caller, parent: Node, name: &[u8], node: NewNode, mode: AskedMode) -> Reply<Entry> {
         let name = check!(file_name(name));
         self.change_to_entry(caller, Op::Create { parent: self.shared.ino(parent), name, node, mode })
     }
@@ -185,7 +202,8 @@ impl FileSystem {
         self.change(caller, Op::Rmdir { parent: self.shared.ino(parent), name })
     }
 
-    /// renameat2(2), with `RENAME_NOREPLACE` and `RENAME_EXCHANGE`; other flags are `Invalid`.
+    /// renameat2(2), with `RENAME_EXCHANGE`, `RENAME_NOREPLACE` and `RENAME_WHITEOUT`; other flags, and the first
+    /// together with one of those, are `Invalid`.
     pub fn rename(
         &self,
         caller: Caller,
@@ -246,7 +264,7 @@ impl Creating {
 
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ticket = self.ticket.take().ok_or(PosixError::Io)?;
-        let file = OpenFile { ino: attr.ino, bypass: bypasses(flags) };
+        let file = OpenFile { ino: attr.ino, bypass: bypasses(flags), writes: writes(flags) };
         let handle = {
             let mut files = self.shared.files.lock();
             let (handle, closes) = files.finish_create(ticket, Some(file));

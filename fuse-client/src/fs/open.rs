@@ -60,10 +60,8 @@ impl FileSystem {
                     return Ok((entry, None));
                 }
                 let ino = entry.attr.ino;
-                let op = Op::Open { ino, truncate: false, kill_privileges: false };
-                let (opening, opened) = fs.shared.begin_open(caller, ino, op);
-                match opened.await.and_then(attr_of) {
-                    Ok(attr) => return Ok((fs.shared.entry(attr), Some(Pin { _opening: opening }))),
+                match fs.shared.pin(caller, ino).await {
+                    Ok((pin, attr)) => return Ok((fs.shared.entry(attr), Some(pin))),
                     // Replaced meanwhile: the name leads to another file now, or to none.
                     Err(PosixError::NoEntry) => {}
                     Err(error) => return Err(error),
@@ -119,8 +117,12 @@ impl FileSystem {
 
 /// Whether a handle goes past the kernel's page cache.
 pub(super) fn bypasses(flags: OFlag) -> bool {
-    let writes = flags & OFlag::O_ACCMODE != OFlag::O_RDONLY;
-    flags.contains(OFlag::O_DIRECT) || (writes && flags.contains(OFlag::O_APPEND))
+    flags.contains(OFlag::O_DIRECT) || (writes(flags) && flags.contains(OFlag::O_APPEND))
+}
+
+/// Whether a handle may change the file.
+pub(super) fn writes(flags: OFlag) -> bool {
+    flags & OFlag::O_ACCMODE != OFlag::O_RDONLY
 }
 
 impl Shared {
@@ -135,6 +137,17 @@ impl Shared {
             Caching::Fresh
         };
         Opened { handle, caching }
+    }
+
+    /// Opens an inode for as long as the pin is kept; sent before this returns.
+    pub(super) fn pin(
+        self: &Arc<Self>,
+        caller: Caller,
+        ino: InodeId,
+    ) -> impl Future<Output = Outcome<(Pin, Attr)>> + Send + 'static + use<> {
+        let op = Op::Open { ino, truncate: false, kill_privileges: false };
+        let (opening, opened) = self.begin_open(caller, ino, op);
+        async move { Ok((Pin { _opening: opening }, attr_of(opened.await?)?)) }
     }
 
     /// Counts an open and submits it, in one step.
@@ -170,7 +183,7 @@ struct Opening {
 impl Opening {
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ino = self.ino.take().ok_or(PosixError::Io)?;
-        let file = OpenFile { ino, bypass: bypasses(flags) };
+        let file = OpenFile { ino, bypass: bypasses(flags), writes: writes(flags) };
         let handle = self.shared.files.lock().finish_open(file);
         Ok(self.shared.opened(handle, attr, file))
     }

@@ -1,11 +1,12 @@
 //! Extended attributes (xattr(7)).
 //!
-//! The name spaces of an ordinary local file system: `user.`, `trusted.`, `security.`. POSIX ACLs
-//! (`system.`) are not supported, and said to be so.
+//! The name spaces of an ordinary local file system: `user.`, `trusted.`, `security.`, and access
+//! lists in `system.`.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use holdfast_core::acl::{ACCESS_XATTR, DEFAULT_XATTR};
 use holdfast_core::error::PosixError;
 use holdfast_core::limits::XATTR_VALUE_BYTES_MAX;
 use holdfast_core::name::{NameError, XattrName};
@@ -21,6 +22,9 @@ fn xattr_name(name: &[u8]) -> Outcome<XattrName> {
         NameError::TooLong => PosixError::OutOfRange,
         NameError::Empty | NameError::Forbidden => PosixError::Invalid,
     })?;
+    if [ACCESS_XATTR, DEFAULT_XATTR].contains(&name) {
+        return Ok(checked);
+    }
     match NAME_SPACES.iter().find_map(|space| name.strip_prefix(*space)) {
         Some([]) => Err(PosixError::Invalid),
         Some(_) => Ok(checked),
@@ -38,24 +42,33 @@ impl FileSystem {
         })
     }
 
-    /// listxattr(2): the names, each followed by NUL.
-    pub fn listxattr(&self, node: Node) -> Reply<Bytes> {
+    /// listxattr(2): the names, each followed by NUL. `trusted.` ones are for root's eyes only.
+    pub fn listxattr(&self, caller: Caller, node: Node) -> Reply<Bytes> {
         let shared = Arc::clone(&self.shared);
+        let seen = move |name: &&XattrName| caller.uid == 0 || !name.as_bytes().starts_with(b"trusted.");
         Reply::later(async move {
             let names = shared.session.listxattr(shared.ino(node)).await.map_err(|error| errno::answer(&error))?;
-            let list: Vec<u8> = names.iter().flat_map(|name| [name.as_bytes(), b"\0"]).flatten().copied().collect();
-            Ok(list.into())
+            let seen = names.iter().filter(seen);
+            Ok(seen.flat_map(|name| [name.as_bytes(), b"\0"]).flatten().copied().collect::<Vec<u8>>().into())
         })
     }
 
-    /// setxattr(2).
-    pub fn setxattr(&self, caller: Caller, node: Node, name: &[u8], value: &[u8], mode: XattrMode) -> Reply<()> {
+    /// setxattr(2). `kill_setgid`: of an access list, by somebody outside of the file's group.
+    pub fn setxattr(
+        &self,
+        caller: Caller,
+        node: Node,
+        name: &[u8],
+        value: &[u8],
+        mode: XattrMode,
+        kill_setgid: bool,
+    ) -> Reply<()> {
         let name = check!(xattr_name(name));
         if value.len() > XATTR_VALUE_BYTES_MAX {
             return Reply::Now(Err(PosixError::TooBig));
         }
         let value = Bytes::copy_from_slice(value);
-        self.change(caller, Op::SetXattr { ino: self.shared.ino(node), name, value, mode })
+        self.change(caller, Op::SetXattr { ino: self.shared.ino(node), name, value, mode, kill_setgid })
     }
 
     /// removexattr(2).
@@ -75,7 +88,9 @@ mod tests {
         assert!(xattr_name(b"trusted.overlay.opaque").is_ok());
         assert!(xattr_name(b"security.capability").is_ok());
         assert_eq!(xattr_name(b"user."), Err(PosixError::Invalid));
-        assert_eq!(xattr_name(b"system.posix_acl_access"), Err(PosixError::NotSupported));
+        assert!(xattr_name(b"system.posix_acl_access").is_ok());
+        assert!(xattr_name(b"system.posix_acl_default").is_ok());
+        assert_eq!(xattr_name(b"system.posix_acl"), Err(PosixError::NotSupported));
         assert_eq!(xattr_name(b"plain"), Err(PosixError::NotSupported));
         assert_eq!(xattr_name(b""), Err(PosixError::Invalid));
     }

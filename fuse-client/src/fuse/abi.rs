@@ -146,6 +146,8 @@ pub(super) mod init {
     pub(crate) const ATOMIC_O_TRUNC: u64 = 1 << 3;
     /// Writes of more than a page.
     pub(crate) const BIG_WRITES: u64 = 1 << 5;
+    /// The umask comes to us, where the kernel would have applied it.
+    pub(crate) const DONT_MASK: u64 = 1 << 6;
     /// flock(2) comes to us.
     pub(crate) const FLOCK_LOCKS: u64 = 1 << 10;
     /// Cached pages go when mtime or size turn out to have changed.
@@ -158,12 +160,16 @@ pub(super) mod init {
     pub(crate) const ASYNC_DIO: u64 = 1 << 15;
     /// Lookups and listings of one directory at a time.
     pub(crate) const PARALLEL_DIROPS: u64 = 1 << 18;
+    /// The kernel checks access lists, and they come to us as xattrs.
+    pub(crate) const POSIX_ACL: u64 = 1 << 20;
     /// A read of the device after an abort says `ECONNABORTED`.
     pub(crate) const ABORT_ERROR: u64 = 1 << 21;
     /// `max_pages` counts.
     pub(crate) const MAX_PAGES: u64 = 1 << 22;
     /// We clear set-user-id and set-group-id on write, truncate and chown.
     pub(crate) const HANDLE_KILLPRIV_V2: u64 = 1 << 28;
+    /// SETXATTR has flags of its own.
+    pub(crate) const SETXATTR_EXT: u64 = 1 << 29;
     /// `flags2` counts.
     pub(crate) const INIT_EXT: u64 = 1 << 30;
     /// A shared mapping of a file that is open for direct IO.
@@ -199,6 +205,8 @@ pub(super) mod fopen {
 pub(super) const OPEN_KILL_SUIDGID: u32 = 1;
 /// `fuse_write_in.write_flags`: the writer may not keep set-user-id bits.
 pub(super) const WRITE_KILL_SUIDGID: u32 = 1 << 2;
+/// `fuse_setxattr_in.setxattr_flags`: an access list by somebody outside of the file's group.
+pub(super) const SETXATTR_ACL_KILL_SGID: u32 = 1;
 /// `fuse_lk_in.lk_flags`: flock(2), not fcntl(2).
 pub(super) const LK_FLOCK: u32 = 1;
 /// `fuse_release_in.release_flags`: the handle holds a flock(2) lock.

@@ -3,6 +3,7 @@
 //! Pure. Every length is checked: a message that is too short is [`Malformed`], never a panic.
 
 use holdfast_core::attr::{Mode, SetAttr, SetTime};
+use holdfast_core::derive::AskedMode;
 use holdfast_core::lock::LockMode;
 use holdfast_core::time::Timestamp;
 
@@ -119,11 +120,12 @@ pub(super) enum Request<'a> {
     MkNod {
         name: &'a [u8],
         mode: u32,
+        umask: u32,
         rdev: u32,
     },
     MkDir {
         name: &'a [u8],
-        mode: u32,
+        mode: AskedMode,
     },
     Unlink {
         name: &'a [u8],
@@ -147,7 +149,11 @@ pub(super) enum Request<'a> {
     },
     Create {
         name: &'a [u8],
-        mode: u32,
+        mode: AskedMode,
+        flags: i32,
+    },
+    TmpFile {
+        mode: AskedMode,
         flags: i32,
     },
     Read {
@@ -174,6 +180,7 @@ pub(super) enum Request<'a> {
         name: &'a [u8],
         value: &'a [u8],
         flags: i32,
+        kill_setgid: bool,
     },
     GetXattr {
         name: &'a [u8],
@@ -239,6 +246,11 @@ const fn int(bits: u32) -> i32 {
     bits as i32
 }
 
+/// Permissions as they are asked for, and the caller's umask.
+pub(super) const fn asked(mode: u32, umask: u32) -> AskedMode {
+    AskedMode { mode: Mode::from_bits(mode), umask: Mode::from_bits(umask) }
+}
+
 /// Decodes what follows the header of a request with this opcode.
 pub(super) fn request(opcode: Opcode, mut input: Input<'_>) -> Result<Request<'_>, Malformed> {
     let i = &mut input;
@@ -251,13 +263,12 @@ pub(super) fn request(opcode: Opcode, mut input: Input<'_>) -> Result<Request<'_
         Opcode::ReadLink => Request::ReadLink,
         Opcode::Symlink => Request::Symlink { name: i.name()?, target: i.name()? },
         Opcode::MkNod => {
-            let (mode, rdev) = (i.u32()?, i.u32()?);
-            i.take(8)?;
-            Request::MkNod { name: i.name()?, mode, rdev }
+            let (mode, rdev, umask) = (i.u32()?, i.u32()?, i.u32()?);
+            i.take(4)?;
+            Request::MkNod { name: i.name()?, mode, umask, rdev }
         }
         Opcode::MkDir => {
-            let mode = i.u32()?;
-            i.take(4)?;
+            let mode = asked(i.u32()?, i.u32()?);
             Request::MkDir { name: i.name()?, mode }
         }
         Opcode::Unlink => Request::Unlink { name: i.name()? },
@@ -271,10 +282,11 @@ pub(super) fn request(opcode: Opcode, mut input: Input<'_>) -> Result<Request<'_
         Opcode::Link => Request::Link { node: i.u64()?, name: i.name()? },
         Opcode::Open => Request::Open { flags: int(i.u32()?), kill_privileges: i.u32()? & abi::OPEN_KILL_SUIDGID != 0 },
         Opcode::Create => {
-            let (flags, mode) = (int(i.u32()?), i.u32()?);
-            i.take(8)?;
+            let (flags, mode) = (int(i.u32()?), asked(i.u32()?, i.u32()?));
+            i.take(4)?;
             Request::Create { name: i.name()?, mode, flags }
         }
+        Opcode::TmpFile => Request::TmpFile { flags: int(i.u32()?), mode: asked(i.u32()?, i.u32()?) },
         Opcode::Read => {
             i.take(8)?;
             Request::Read { offset: i.u64()?, len: i.u32()? }
@@ -290,8 +302,10 @@ pub(super) fn request(opcode: Opcode, mut input: Input<'_>) -> Result<Request<'_
             Request::Flush { owner: i.u64()? }
         }
         Opcode::SetXattr => {
-            let (len, flags) = (i.u32()? as usize, int(i.u32()?));
-            Request::SetXattr { name: i.name()?, value: i.take(len)?, flags }
+            let (len, flags, more) = (i.u32()? as usize, int(i.u32()?), i.u32()?);
+            i.take(4)?;
+            let kill_setgid = more & abi::SETXATTR_ACL_KILL_SGID != 0;
+            Request::SetXattr { name: i.name()?, value: i.take(len)?, flags, kill_setgid }
         }
         Opcode::GetXattr => {
             let room = i.u32()?;
@@ -322,13 +336,9 @@ pub(super) fn request(opcode: Opcode, mut input: Input<'_>) -> Result<Request<'_
             Request::Copy { from, from_offset, to: i.u64()?, to_offset: i.u64()?, len: i.u64()?, flags: i.u64()?, wide }
         }
         Opcode::Destroy => Request::Destroy,
-        Opcode::Access
-        | Opcode::BMap
-        | Opcode::Ioctl
-        | Opcode::Poll
-        | Opcode::NotifyReply
-        | Opcode::SyncFs
-        | Opcode::TmpFile => Request::Unsupported(opcode),
+        Opcode::Access | Opcode::BMap | Opcode::Ioctl | Opcode::Poll | Opcode::NotifyReply | Opcode::SyncFs => {
+            Request::Unsupported(opcode)
+        }
     })
 }
 

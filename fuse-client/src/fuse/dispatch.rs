@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use holdfast_client::LockTicket;
-use holdfast_core::attr::{FileKind, Mode};
+use holdfast_core::attr::FileKind;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::LockOwner;
 use holdfast_core::op::Caller;
@@ -106,12 +106,12 @@ impl Dispatcher {
                 self.reply(self.on_inode(call), fs.readlink(node), |target: Bytes, answer| answer.bytes(&target));
             }
             Request::Symlink { name, target } => self.entry(call, fs.symlink(caller, node, name, target)),
-            Request::MkNod { name, mode, rdev } => match kind_of_bits(mode) {
-                Some(kind) => self.entry(call, fs.mknod(caller, node, name, kind, Mode::from_bits(mode), rdev)),
+            Request::MkNod { name, mode, umask, rdev } => match kind_of_bits(mode) {
+                Some(kind) => self.entry(call, fs.mknod(caller, node, name, kind, decode::asked(mode, umask), rdev)),
                 None => call.answer.error(PosixError::Invalid),
             },
             Request::MkDir { name, mode } => {
-                let reply = fs.mkdir(caller, node, name, Mode::from_bits(mode));
+                let reply = fs.mkdir(caller, node, name, mode);
                 self.entry(call, self.met(reply, node, name, |entry| entry));
             }
             Request::Unlink { name } => self.done(call, fs.unlink(caller, node, name)),
@@ -132,7 +132,11 @@ impl Dispatcher {
             }
             Request::Create { name, mode, flags } => {
                 let flags = OFlag::from_bits_retain(flags);
-                self.create(call, fs.create(caller, node, name, Mode::from_bits(mode), flags));
+                self.create(call, fs.create(caller, node, name, mode, flags));
+            }
+            Request::TmpFile { mode, flags } => {
+                let made = fs.create_unnamed(caller, node, mode, OFlag::from_bits_retain(flags));
+                self.create(call, made);
             }
             Request::Read { offset, len } => {
                 self.reply(call, fs.read(node, offset, len), |data, answer| answer.read(data));
@@ -144,17 +148,16 @@ impl Dispatcher {
             }
             Request::FSync | Request::FSyncDir => self.done(call, fs.fsync(node)),
             Request::Flush { owner } => self.done(call, fs.flush(node, LockOwner(owner))),
-            Request::SetXattr { name, value, flags } => match xattr_mode(flags) {
-                Some(mode) => self.done(self.on_inode(call), fs.setxattr(caller, node, name, value, mode)),
+            Request::SetXattr { name, value, flags, kill_setgid } => match xattr_mode(flags) {
+                Some(mode) => {
+                    self.done(self.on_inode(call), fs.setxattr(caller, node, name, value, mode, kill_setgid));
+                }
                 None => call.answer.error(PosixError::Invalid),
             },
             Request::GetXattr { name, room } => self.sized(self.on_inode(call), fs.getxattr(node, name), room),
-            Request::ListXattr { room } => self.sized(self.on_inode(call), fs.listxattr(node), room),
+            Request::ListXattr { room } => self.sized(self.on_inode(call), fs.listxattr(caller, node), room),
             Request::RemoveXattr { name } => self.done(self.on_inode(call), fs.removexattr(caller, node, name)),
-            Request::OpenDir => self.reply(call, fs.opendir(node), |handle, answer| {
-                let mut out = Output::default();
-                answer.body(out.open_out(handle.0, 0));
-            }),
+            Request::OpenDir => self.opendir(self.on_inode(call), fs.opendir(caller, node)),
             Request::ReadDir { handle, offset, room, plus } => {
                 let ttl = self.ttl;
                 self.reply(call, fs.readdir(Handle(handle), offset, plus), move |listing, answer| {
@@ -298,6 +301,15 @@ impl Dispatcher {
             answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
         };
         self.reply_or(call, reply, encode, move |opened| drop(fs.release(opened.handle, None)));
+    }
+
+    fn opendir(&self, call: Call, reply: Reply<Handle>) {
+        let fs = self.fs.clone();
+        let encode = |handle: Handle, answer: Answer| {
+            let mut out = Output::default();
+            answer.body(out.open_out(handle.0, 0));
+        };
+        self.reply_or(call, reply, encode, move |handle| drop(fs.releasedir(handle)));
     }
 
     fn create(&self, call: Call, reply: Reply<Created>) {

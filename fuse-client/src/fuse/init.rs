@@ -10,18 +10,21 @@ use super::encode::Output;
 use super::{BUFFER_BYTES, IO_BYTES, Settings};
 
 /// Always wanted. Not among them: the writeback cache (it ignores what other hosts do for good),
-/// caching of symlinks, POSIX ACLs, export by file handles.
+/// caching of symlinks, export by file handles.
 const WANTED: u64 = init::ASYNC_READ
     | init::POSIX_LOCKS
     | init::ATOMIC_O_TRUNC
     | init::BIG_WRITES
+    | init::DONT_MASK
     | init::FLOCK_LOCKS
     | init::AUTO_INVAL_DATA
     | init::ASYNC_DIO
     | init::PARALLEL_DIROPS
+    | init::POSIX_ACL
     | init::ABORT_ERROR
     | init::MAX_PAGES
     | init::HANDLE_KILLPRIV_V2
+    | init::SETXATTR_EXT
     | init::INIT_EXT
     | init::DIRECT_IO_ALLOW_MMAP
     | init::ALLOW_IDMAP;
@@ -32,7 +35,10 @@ const NEEDED: u64 = init::POSIX_LOCKS
     | init::ATOMIC_O_TRUNC
     | init::AUTO_INVAL_DATA
     | init::MAX_PAGES
-    | init::HANDLE_KILLPRIV_V2;
+    | init::HANDLE_KILLPRIV_V2
+    | init::DONT_MASK
+    | init::POSIX_ACL
+    | init::SETXATTR_EXT;
 
 /// Reads the kernel's offer and answers it.
 ///
@@ -63,7 +69,7 @@ pub(super) fn agree(device: &Arc<Device>, settings: Settings) -> io::Result<()> 
         if major < abi::MAJOR || minor < abi::MINOR_OLDEST || flags & NEEDED != NEEDED {
             device.answer(header.unique, -libc::EPROTO, &[])?;
             return Err(unsupported(format!(
-                "this kernel's FUSE {major}.{minor} (features {flags:#x}) is too old; Linux 5.12 or newer is needed"
+                "this kernel's FUSE {major}.{minor} (features {flags:#x}) is too old; Linux 5.13 or newer is needed"
             )));
         }
         let answer = accept(minor, max_readahead, flags, settings);

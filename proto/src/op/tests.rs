@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use holdfast_core::attr::{FileKind, Mode, SetAttr, SetTime};
+use holdfast_core::derive::AskedMode;
 use holdfast_core::error::ErrorKind;
 use holdfast_core::id::{CommitSeq, InodeId, Seq, StageId};
 use holdfast_core::limits::{BATCH_OPS_MAX, FILE_BYTES_MAX, INLINE_BYTES_MAX, IO_BYTES_MAX};
@@ -29,6 +30,10 @@ fn xattr_names() -> impl Strategy<Value = XattrName> {
 
 fn modes() -> impl Strategy<Value = Mode> {
     (0..=0o7777_u32).prop_map(Mode::from_bits)
+}
+
+fn asked_modes() -> impl Strategy<Value = AskedMode> {
+    (modes(), modes()).prop_map(|(mode, umask)| AskedMode { mode, umask })
 }
 
 fn bytes(len: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = Bytes> {
@@ -79,8 +84,17 @@ fn ranges() -> impl Strategy<Value = ByteRange> {
         .prop_filter_map("past the largest file", |(start, len)| ByteRange::new(start, len))
 }
 
+const RENAME_MODES: [RenameMode; 5] = [
+    RenameMode::Replace,
+    RenameMode::NoReplace,
+    RenameMode::Exchange,
+    RenameMode::Whiteout,
+    RenameMode::WhiteoutNoReplace,
+];
+const XATTR_MODES: [XattrMode; 4] = [XattrMode::Either, XattrMode::Create, XattrMode::Replace, XattrMode::Both];
+
 fn renames() -> impl Strategy<Value = Op> {
-    let modes = prop::sample::select(vec![RenameMode::Replace, RenameMode::NoReplace, RenameMode::Exchange]);
+    let modes = prop::sample::select(RENAME_MODES.to_vec());
     (inodes(), names(), inodes(), names(), modes).prop_map(|(parent, name, new_parent, new_name, mode)| Op::Rename {
         parent,
         name,
@@ -101,26 +115,23 @@ fn allocates() -> impl Strategy<Value = Op> {
 
 pub(crate) fn ops() -> impl Strategy<Value = Op> {
     let at = any::<Option<u64>>().prop_map(|offset| offset.map_or(WriteAt::End, WriteAt::Offset));
-    let xattr_mode = prop::sample::select(vec![XattrMode::Either, XattrMode::Create, XattrMode::Replace]);
+    let xattr_mode = prop::sample::select(XATTR_MODES.to_vec());
     let values = bytes(0..=100);
     prop_oneof![
-        (inodes(), names(), nodes(), modes()).prop_map(|(parent, name, node, mode)| Op::Create {
+        (inodes(), names(), nodes(), asked_modes()).prop_map(|(parent, name, node, mode)| Op::Create {
             parent,
             name,
             node,
             mode
         }),
+        (inodes(), asked_modes()).prop_map(|(parent, mode)| Op::CreateUnnamed { parent, mode }),
         (inodes(), inodes(), names()).prop_map(|(ino, parent, name)| Op::Link { ino, parent, name }),
         (inodes(), names()).prop_map(|(parent, name)| Op::Unlink { parent, name }),
         (inodes(), names()).prop_map(|(parent, name)| Op::Rmdir { parent, name }),
         renames(),
         (inodes(), set_attrs()).prop_map(|(ino, set)| Op::SetAttr { ino, set }),
-        (inodes(), xattr_names(), values, xattr_mode).prop_map(|(ino, name, value, mode)| Op::SetXattr {
-            ino,
-            name,
-            value,
-            mode
-        }),
+        (inodes(), xattr_names(), values, xattr_mode, any::<bool>())
+            .prop_map(|(ino, name, value, mode, kill_setgid)| Op::SetXattr { ino, name, value, mode, kill_setgid }),
         (inodes(), xattr_names()).prop_map(|(ino, name)| Op::RemoveXattr { ino, name }),
         (inodes(), at, write_data(), any::<bool>()).prop_map(|(ino, at, data, kill_privileges)| Op::Write {
             ino,

@@ -25,6 +25,9 @@ fn reply(op: &Op, attr: Attr) -> OpReply {
             };
             OpReply::Attr(Attr { ino: InodeId(attr.ino.0.max(2)), kind, ..attr })
         }
+        Op::CreateUnnamed { .. } => {
+            OpReply::Attr(Attr { ino: InodeId(attr.ino.0.max(2)), kind: FileKind::Regular, ..attr })
+        }
         Op::Link { ino, .. } | Op::SetAttr { ino, .. } | Op::Allocate { ino, .. } | Op::Open { ino, .. } => {
             OpReply::Attr(of(*ino))
         }

@@ -13,6 +13,7 @@ use holdfast_core::op::{Op, OpReply};
 pub use self::txn::{Context, Effects, Txn};
 use crate::meta::record::extent::Frame;
 
+mod access;
 mod allocate;
 mod copy;
 mod create;
@@ -65,6 +66,7 @@ pub type Decision<T = OpReply> = Result<T, Failure>;
 pub fn apply(txn: &mut Txn<'_>, op: &Op, staged: &[Frame]) -> Decision {
     let reply = match op {
         Op::Create { parent, name, node, mode } => create::create(txn, *parent, name, node, *mode),
+        Op::CreateUnnamed { parent, mode } => create::create_unnamed(txn, *parent, *mode),
         Op::Link { ino, parent, name } => link::link(txn, *ino, *parent, name),
         Op::Unlink { parent, name } => link::unlink(txn, *parent, name),
         Op::Rmdir { parent, name } => link::rmdir(txn, *parent, name),
@@ -72,7 +74,7 @@ pub fn apply(txn: &mut Txn<'_>, op: &Op, staged: &[Frame]) -> Decision {
             rename::rename(txn, (*parent, name), (*new_parent, new_name), *mode)
         }
         Op::SetAttr { ino, set } => setattr::setattr(txn, *ino, set),
-        Op::SetXattr { ino, name, value, mode } => xattr::set(txn, *ino, name, value, *mode),
+        Op::SetXattr { ino, name, value, mode, kill_setgid } => xattr::set(txn, *ino, name, value, *mode, *kill_setgid),
         Op::RemoveXattr { ino, name } => xattr::remove(txn, *ino, name),
         Op::Write { ino, at, data, kill_privileges } => write::write(txn, *ino, *at, data, staged, *kill_privileges),
         Op::Allocate { ino, range, mode } => allocate::allocate(txn, *ino, *range, *mode),

@@ -213,7 +213,10 @@ impl Owner {
             (Op::Open { ino, .. }, Err(_)) if newly_open => {
                 state.opens.close(session, *ino);
             }
-            (Op::Create { node: NewNode::File { open: true }, .. }, Ok(OpReply::Attr(attr))) => {
+            (
+                Op::Create { node: NewNode::File { open: true }, .. } | Op::CreateUnnamed { .. },
+                Ok(OpReply::Attr(attr)),
+            ) => {
                 state.opens.open(session, attr.ino);
             }
             (Op::Close { ino }, _) => state.invalidations.closed(session, *ino, effects),

@@ -22,6 +22,7 @@ pub(super) const fn xattr_mode(flags: i32) -> Option<XattrMode> {
         0 => Some(XattrMode::Either),
         libc::XATTR_CREATE => Some(XattrMode::Create),
         libc::XATTR_REPLACE => Some(XattrMode::Replace),
+        both if both == libc::XATTR_CREATE | libc::XATTR_REPLACE => Some(XattrMode::Both),
         _ => None,
     }
 }

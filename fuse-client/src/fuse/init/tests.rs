@@ -71,7 +71,7 @@ fn a_kernel_of_a_newer_major_version_is_asked_to_come_down() {
 fn an_old_kernel_is_refused_with_what_is_needed() {
     for old in [offer(2, 7, 27, NEEDED), offer(2, 6, 0, NEEDED), offer(2, 7, 31, NEEDED & !init::HANDLE_KILLPRIV_V2)] {
         let (agreed, answers) = meet(&[old]);
-        assert!(agreed.unwrap_err().to_string().contains("5.12"));
+        assert!(agreed.unwrap_err().to_string().contains("5.13"));
         assert_eq!(word(&answers[0], 4).cast_signed(), -libc::EPROTO);
     }
 }

@@ -5,7 +5,7 @@ use holdfast_core::id::InodeId;
 use holdfast_core::op::{AllocateMode, OpReply};
 use holdfast_core::range::ByteRange;
 
-use super::{Decision, Txn, extents};
+use super::{Decision, Txn, access, extents};
 use crate::meta::record::extent::Content;
 use crate::meta::record::inode::Inode;
 
@@ -41,6 +41,7 @@ pub(super) fn allocate(txn: &mut Txn<'_>, ino: InodeId, range: ByteRange, mode: 
     }
     inode.mtime = txn.context.now;
     inode.ctime = txn.context.now;
+    access::content_changes(txn, ino, &mut inode, false)?;
     txn.put_inode(ino, &inode);
     Ok(OpReply::Attr(inode.attr(ino)))
 }

@@ -41,7 +41,7 @@ pub(super) fn copy(txn: &mut Txn<'_>, from: (InodeId, u64), to: (InodeId, u64), 
             extents::put(txn, &mut target, start, &extent.content);
         }
     }
-    write::changed(txn, &mut target, range.end(), false);
+    write::changed(txn, to.0, &mut target, range.end(), false)?;
     txn.put_inode(to.0, &target);
     Ok(OpReply::Copied { len, attr: target.attr(to.0) })
 }

@@ -1,37 +1,64 @@
-//! creat, mkdir, symlink, mknod.
+//! creat, mkdir, symlink, mknod, O_TMPFILE.
 
-use holdfast_core::attr::{FileKind, Mode};
+use holdfast_core::attr::FileKind;
+use holdfast_core::derive::AskedMode;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{DataVersion, InodeId};
 use holdfast_core::limits::{LINKS_MAX, SYMLINK_BYTES_MAX};
 use holdfast_core::name::FileName;
 use holdfast_core::op::{NewNode, OpReply};
 
-use super::{Decision, Txn};
+use super::{Decision, Txn, access, orphan};
 use crate::meta::keys;
 use crate::meta::record::entry::Entry;
 use crate::meta::record::inode::{DIRECTORY_BYTES, Inode};
 
 /// A new inode under a new name.
-pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: &NewNode, mode: Mode) -> Decision {
+pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: &NewNode, mode: AskedMode) -> Decision {
     let mut directory = txn.live_directory(parent)?;
     if txn.view().entry(parent, name)?.is_some() {
         return Err(PosixError::Exists.into());
     }
-    let ino = new_ino(txn);
-    let (kind, size, rdev) = shape(node)?;
-    if kind == FileKind::Directory && directory.nlink >= LINKS_MAX {
+    if matches!(node, NewNode::Directory) && directory.nlink >= LINKS_MAX {
         return Err(PosixError::TooManyLinks.into());
     }
-    let (gid, mode) = inherit(txn, &directory, kind, mode);
+    let (ino, inode) = make(txn, (parent, &directory), node, mode, 1)?;
+    let cookie = txn.new_cookie();
+    txn.put_entry(parent, name, Entry { ino, kind: inode.kind, cookie });
+    directory.entries += 1;
+    directory.nlink += u32::from(inode.is_directory());
+    txn.touch_directory(&mut directory);
+    txn.put_inode(parent, &directory);
+    Ok(OpReply::Attr(inode.attr(ino)))
+}
+
+/// A new file without a name: an orphan that may get one.
+pub(super) fn create_unnamed(txn: &mut Txn<'_>, parent: InodeId, mode: AskedMode) -> Decision {
+    let directory = txn.live_directory(parent)?;
+    let (ino, inode) = make(txn, (parent, &directory), &NewNode::File { open: true }, mode, 0)?;
+    txn.put(keys::orphan(ino), &orphan::unnamed());
+    Ok(OpReply::Attr(inode.attr(ino)))
+}
+
+/// A new inode that takes after a directory, with this many names (a directory has one more).
+pub(super) fn make(
+    txn: &mut Txn<'_>,
+    (parent, directory): (InodeId, &Inode),
+    node: &NewNode,
+    mode: AskedMode,
+    names: u32,
+) -> Decision<(InodeId, Inode)> {
+    let ino = new_ino(txn);
+    let (kind, size, rdev) = shape(node)?;
+    let given = access::inherited(txn, parent, directory, kind, mode)?;
     let now = txn.context.now;
     let is_directory = kind == FileKind::Directory;
-    let inode = Inode {
+    let mut inode = Inode {
         kind,
-        mode,
-        nlink: if is_directory { 2 } else { 1 },
+        mode: given.mode,
+        nlink: names + u32::from(is_directory),
         uid: txn.context.caller.uid,
-        gid,
+        gid: given.gid,
         rdev,
         size,
         allocated: 0,
@@ -49,15 +76,10 @@ pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: 
     if let NewNode::Symlink { target } = node {
         txn.put(keys::symlink(ino), &Txn::store_bytes(target));
     }
+    access::give(txn, ino, &mut inode, given.access.as_ref(), given.default.as_ref())?;
     txn.put_inode(ino, &inode);
     txn.add_inode();
-    let cookie = txn.new_cookie();
-    txn.put_entry(parent, name, Entry { ino, kind, cookie });
-    directory.entries += 1;
-    directory.nlink += u32::from(is_directory);
-    txn.touch_directory(&mut directory);
-    txn.put_inode(parent, &directory);
-    Ok(OpReply::Attr(inode.attr(ino)))
+    Ok((ino, inode))
 }
 
 /// The number of the inode that an operation makes: after the root's come those of the
@@ -83,17 +105,4 @@ fn shape(node: &NewNode) -> Result<(FileKind, u64, u32), PosixError> {
             Err(PosixError::Invalid)
         }
     }
-}
-
-/// Group and mode: a set-group-id directory passes its group on, and the bit to directories.
-const fn inherit(txn: &Txn<'_>, directory: &Inode, kind: FileKind, mode: Mode) -> (u32, Mode) {
-    let mode = match kind {
-        FileKind::Symlink => Mode::from_bits(0o777),
-        FileKind::Directory if directory.mode.has(Mode::SETGID) => {
-            Mode::from_bits(mode.bits() as u32 | Mode::SETGID as u32)
-        }
-        _ => mode,
-    };
-    let gid = if directory.mode.has(Mode::SETGID) { directory.gid } else { txn.context.caller.gid };
-    (gid, mode)
 }

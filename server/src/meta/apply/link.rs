@@ -6,7 +6,8 @@ use holdfast_core::limits::LINKS_MAX;
 use holdfast_core::name::FileName;
 use holdfast_core::op::OpReply;
 
-use super::{Decision, Txn};
+use super::{Decision, Txn, orphan};
+use crate::meta::keys;
 use crate::meta::record::entry::Entry;
 
 /// Another name for a file.
@@ -20,7 +21,10 @@ pub(super) fn link(txn: &mut Txn<'_>, ino: InodeId, parent: InodeId, name: &File
         return Err(PosixError::NotPermitted.into());
     }
     if inode.nlink == 0 {
-        return Err(PosixError::NoEntry.into());
+        if !orphan::may_get_name(txn, ino)? {
+            return Err(PosixError::NoEntry.into());
+        }
+        txn.delete(keys::orphan(ino));
     }
     if inode.nlink >= LINKS_MAX {
         return Err(PosixError::TooManyLinks.into());

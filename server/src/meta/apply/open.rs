@@ -5,7 +5,7 @@ use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
 use holdfast_core::op::OpReply;
 
-use super::{Decision, Txn, drop_orphan, setattr};
+use super::{Decision, Txn, access, drop_orphan, setattr};
 
 /// Checks that there is something to open; empties it if asked to.
 pub(super) fn open(txn: &mut Txn<'_>, ino: InodeId, truncate: bool, kill_privileges: bool) -> Decision {
@@ -17,9 +17,7 @@ pub(super) fn open(txn: &mut Txn<'_>, ino: InodeId, truncate: bool, kill_privile
                 setattr::resize(txn, &mut inode, 0)?;
                 inode.mtime = txn.context.now;
                 inode.ctime = txn.context.now;
-                if kill_privileges {
-                    inode.mode = inode.mode.without_privileges();
-                }
+                access::content_changes(txn, ino, &mut inode, kill_privileges)?;
                 txn.put_inode(ino, &inode);
             }
             FileKind::Symlink | FileKind::Fifo | FileKind::Socket | FileKind::CharDevice | FileKind::BlockDevice => {}

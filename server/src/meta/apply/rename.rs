@@ -1,12 +1,14 @@
 //! rename and renameat2: one name becomes another, at once.
 
+use holdfast_core::attr::FileKind;
+use holdfast_core::derive::AskedMode;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
 use holdfast_core::limits::LINKS_MAX;
 use holdfast_core::name::FileName;
-use holdfast_core::op::{OpReply, RenameMode};
+use holdfast_core::op::{NewNode, OpReply, RenameMode};
 
-use super::{Decision, Failure, Txn};
+use super::{Decision, Failure, Txn, create};
 use crate::meta::record::damaged;
 use crate::meta::record::entry::Entry;
 use crate::meta::record::inode::Inode;
@@ -45,7 +47,7 @@ pub(super) fn rename(txn: &mut Txn<'_>, from: Place<'_>, to: Place<'_>, mode: Re
     let moved = txn.entry(from.0, from.1)?;
     let there = txn.view().entry(to.0, to.1)?;
     match (mode, there) {
-        (RenameMode::NoReplace, Some(_)) => return Err(PosixError::Exists.into()),
+        (RenameMode::NoReplace | RenameMode::WhiteoutNoReplace, Some(_)) => return Err(PosixError::Exists.into()),
         (RenameMode::Exchange, None) => return Err(PosixError::NoEntry.into()),
         _ => {}
     }
@@ -59,7 +61,10 @@ pub(super) fn rename(txn: &mut Txn<'_>, from: Place<'_>, to: Place<'_>, mode: Re
     let directories = Directories { from: from.0, to: to.0, source, target };
     match (mode, there) {
         (RenameMode::Exchange, Some(there)) => exchange(txn, directories, (from.1, moved), (to.1, there)),
-        (_, there) => replace(txn, directories, (from.1, moved), (to.1, there)),
+        (_, there) => {
+            let whiteout = matches!(mode, RenameMode::Whiteout | RenameMode::WhiteoutNoReplace);
+            replace(txn, directories, (from.1, moved), (to.1, there), whiteout)
+        }
     }
 }
 
@@ -85,12 +90,15 @@ fn refuse_loops(
     Ok(())
 }
 
+/// What hides a name in the upper layer of an overlay.
+const WHITEOUT: NewNode = NewNode::Special { kind: FileKind::CharDevice, rdev: 0 };
+
 /// Depth of directories past which the parents can only be going round in a circle.
 const DEPTH_MAX: usize = 1 << 20;
 
 /// Whether `directory` is what `entry` leads to, or lies below it.
 fn lies_within(txn: &Txn<'_>, directory: InodeId, entry: Entry) -> Decision<bool> {
-    if entry.kind != holdfast_core::attr::FileKind::Directory {
+    if entry.kind != FileKind::Directory {
         return Ok(false);
     }
     let mut at = directory;
@@ -115,6 +123,7 @@ fn replace(
     mut directories: Directories,
     (name, moved): (&FileName, Entry),
     (new_name, there): (&FileName, Option<Entry>),
+    whiteout: bool,
 ) -> Decision {
     let now = txn.context.now;
     let mut inode = txn.view().referenced(moved.ino)?;
@@ -129,7 +138,13 @@ fn replace(
         directories.target().entries += 1;
     }
     txn.delete_entry(directories.from, name, moved.cookie);
-    directories.source.entries = directories.source.entries.saturating_sub(1);
+    if whiteout {
+        let parent = (directories.from, &directories.source);
+        let (ino, made) = create::make(txn, parent, &WHITEOUT, AskedMode::default(), 1)?;
+        txn.put_entry(directories.from, name, Entry { ino, kind: made.kind, cookie: moved.cookie });
+    } else {
+        directories.source.entries = directories.source.entries.saturating_sub(1);
+    }
     // A name that was there keeps its place in the listing, so that no reader sees it twice.
     let cookie = there.map_or_else(|| txn.new_cookie(), |there| there.cookie);
     txn.put_entry(directories.to, new_name, Entry { cookie, ..moved });
@@ -183,7 +198,7 @@ fn exchange(
     }
     txn.put_entry(from, name, Entry { cookie: moved.cookie, ..there });
     txn.put_entry(to, new_name, Entry { cookie: there.cookie, ..moved });
-    let subdirectory = |entry: Entry| u32::from(entry.kind == holdfast_core::attr::FileKind::Directory);
+    let subdirectory = |entry: Entry| u32::from(entry.kind == FileKind::Directory);
     if directories.target.is_some() {
         let (leaves, comes) = (subdirectory(moved), subdirectory(there));
         directories.source.nlink = directories.source.nlink.saturating_sub(leaves) + comes;

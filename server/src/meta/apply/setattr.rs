@@ -1,16 +1,17 @@
 //! chmod, chown, truncate, utimensat.
 
 use holdfast_core::attr::{FileKind, SetAttr, SetTime};
+use holdfast_core::derive;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
 use holdfast_core::limits::FILE_BYTES_MAX;
-use holdfast_core::op::OpReply;
+use holdfast_core::op::{Caller, OpReply};
 use holdfast_core::time::Timestamp;
 
-use super::{Decision, Txn, extents};
+use super::{Decision, Txn, access, extents};
 use crate::meta::record::inode::Inode;
 
-/// Changes attributes.
+/// Changes attributes. To change nothing is chown(2) for nothing.
 pub(super) fn setattr(txn: &mut Txn<'_>, ino: InodeId, set: &SetAttr) -> Decision {
     let mut inode = txn.view().existing(ino)?;
     let now = txn.context.now;
@@ -24,20 +25,33 @@ pub(super) fn setattr(txn: &mut Txn<'_>, ino: InodeId, set: &SetAttr) -> Decisio
         }
         inode.mtime = now;
     }
-    let chown = set.uid.is_some() || set.gid.is_some();
+    let nothing = *set == SetAttr::default();
+    if nothing && may_not_touch(txn.context.caller, &inode) {
+        return Err(PosixError::NotPermitted.into());
+    }
+    if set.uid.is_some() || set.gid.is_some() || nothing {
+        access::owner_changes(txn, ino, &mut inode)?;
+    } else if set.size.is_some() || set.kill_privileges {
+        access::content_changes(txn, ino, &mut inode, set.kill_privileges)?;
+    }
     inode.uid = set.uid.unwrap_or(inode.uid);
     inode.gid = set.gid.unwrap_or(inode.gid);
     if let Some(mode) = set.mode {
         inode.mode = mode;
-    } else if set.kill_privileges || (chown && !inode.is_directory()) {
-        // As chown(2) of Linux does, whoever calls it.
-        inode.mode = inode.mode.without_privileges();
+        access::chmod(txn, ino, &mut inode)?;
     }
     inode.atime = chosen(set.atime, inode.atime, now);
     inode.mtime = chosen(set.mtime, inode.mtime, now);
     inode.ctime = now;
     txn.put_inode(ino, &inode);
     Ok(OpReply::Attr(inode.attr(ino)))
+}
+
+/// Whether somebody may not call chown(2) for nothing: it would take set-user-id or set-group-id
+/// away from a file of another user.
+fn may_not_touch(caller: Caller, inode: &Inode) -> bool {
+    let stranger = caller.uid != 0 && caller.uid != inode.uid;
+    stranger && derive::after_chown(inode.kind, inode.mode, inode.gid, caller) != inode.mode
 }
 
 const fn chosen(set: Option<SetTime>, before: Timestamp, now: Timestamp) -> Timestamp {

@@ -1,5 +1,6 @@
 //! Operations by family, on a volume in memory; every test ends with a check of the whole volume.
 
+mod access;
 mod attributes;
 mod content;
 mod names;

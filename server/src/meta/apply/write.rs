@@ -7,7 +7,7 @@ use holdfast_core::limits::INLINE_BYTES_MAX;
 use holdfast_core::op::{OpReply, WriteAt, WriteData};
 use holdfast_core::range::ByteRange;
 
-use super::{Decision, Txn, extents};
+use super::{Decision, Txn, access, extents};
 use crate::meta::keys;
 use crate::meta::query::Extent;
 use crate::meta::record::decode;
@@ -46,20 +46,24 @@ pub(super) fn write(
         WriteData::Inline(bytes) => put_inline(txn, &mut inode, offset, bytes)?,
         WriteData::Staged { .. } => put_frames(txn, &mut inode, offset, staged),
     }
-    changed(txn, &mut inode, range.end(), kill_privileges);
+    changed(txn, ino, &mut inode, range.end(), kill_privileges)?;
     txn.put_inode(ino, &inode);
     Ok(OpReply::Written { offset, len, attr: inode.attr(ino) })
 }
 
 /// The content of a file changed, and reaches at least to `end`.
-pub(super) fn changed(txn: &Txn<'_>, inode: &mut Inode, end: u64, kill_privileges: bool) {
+pub(super) fn changed(
+    txn: &mut Txn<'_>,
+    ino: InodeId,
+    inode: &mut Inode,
+    end: u64,
+    kill_privileges: bool,
+) -> Decision<()> {
     inode.size = inode.size.max(end);
     inode.mtime = txn.context.now;
     inode.ctime = txn.context.now;
     inode.data_version = inode.data_version.next();
-    if kill_privileges {
-        inode.mode = inode.mode.without_privileges();
-    }
+    access::content_changes(txn, ino, inode, kill_privileges)
 }
 
 fn put_frames(txn: &mut Txn<'_>, inode: &mut Inode, offset: u64, frames: &[Frame]) {

@@ -28,15 +28,20 @@ pub enum XattrSpace {
     User,
     /// `trusted.` and `security.`: of anything. Who may is the client kernel's decision.
     Privileged,
+    /// `system.posix_acl_access` and `system.posix_acl_default`: of anything but symbolic links.
+    AccessList,
 }
 
 impl XattrSpace {
     /// The space of a name.
     ///
     /// # Errors
-    /// `NotSupported` for a space that volumes do not serve (access lists among them), `Invalid`
-    /// for a space without a name in it.
+    /// `NotSupported` for a space that volumes do not serve, `Invalid` for a space without a name
+    /// in it.
     pub fn of(name: &XattrName) -> std::result::Result<Self, PosixError> {
+        if *name == XattrName::access_list() || *name == XattrName::default_list() {
+            return Ok(Self::AccessList);
+        }
         let name = name.as_bytes();
         let spaces: [(&[u8], Self); 3] =
             [(b"user.", Self::User), (b"trusted.", Self::Privileged), (b"security.", Self::Privileged)];
@@ -53,6 +58,7 @@ impl XattrSpace {
         match self {
             Self::User => matches!(kind, FileKind::Regular | FileKind::Directory),
             Self::Privileged => true,
+            Self::AccessList => !matches!(kind, FileKind::Symlink),
         }
     }
 }

@@ -65,9 +65,12 @@ pub fn lookup_parent(view: View<'_>, ino: InodeId) -> Result<Attr> {
 /// A page of a listing: at most `max` entries (at least one) after `after`.
 ///
 /// # Errors
-/// `NoEntry`, `NotDirectory`.
+/// `NoEntry`, also of a directory that was removed; `NotDirectory`.
 pub fn list(view: View<'_>, ino: InodeId, after: DirCookie, max: usize, with_attr: bool) -> Result<DirPage> {
     let directory = view.directory(ino)?;
+    if directory.nlink == 0 {
+        return Err(PosixError::NoEntry.into());
+    }
     let max = max.max(1);
     let mut entries: Vec<DirEntry> = Vec::new();
     let mut end = true;

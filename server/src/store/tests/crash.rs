@@ -61,7 +61,7 @@ impl Run {
                     parent: ROOT,
                     name: text(choice / 6),
                     node: NewNode::File { open: false },
-                    mode: mode(0o644),
+                    mode: mode(0o644).into(),
                 };
                 if let Some(OpReply::Attr(attr)) = self.apply(op, None) {
                     self.files.push(attr.ino);

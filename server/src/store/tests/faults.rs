@@ -52,7 +52,7 @@ fn after_a_failed_commit_nothing_is_answered() {
     let engine = Arc::new(Failing { inner: volume.engine.clone(), broken: AtomicBool::new(false) });
     let store = volume.with_engine(engine.clone());
     let before = snapshot(&store);
-    let op = Op::Create { parent: ROOT, name: name("x"), node: NewNode::Directory, mode: mode(0o755) };
+    let op = Op::Create { parent: ROOT, name: name("x"), node: NewNode::Directory, mode: mode(0o755).into() };
     let op = LoggedOp { seq: Seq(2), caller: Caller::default(), time: None, replay_of: None, op };
     let context = || ApplyContext { now: at(5), quota: volume.quota.get(), is_open: &|_| false, staged: None };
     store.apply(SESSION, &op, &context()).unwrap().result.unwrap();

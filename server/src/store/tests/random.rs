@@ -256,7 +256,13 @@ impl Tree {
             Naming::Xattr(place, which) => {
                 let (ino, name) = (self.ino(place), xattr(["user.a", "trusted.b"][usize::from(which % 2)]));
                 let _ = match which {
-                    0 | 1 => volume.apply(Op::SetXattr { ino, name, value: "v".into(), mode: XattrMode::Either }),
+                    0 | 1 => volume.apply(Op::SetXattr {
+                        ino,
+                        name,
+                        value: "v".into(),
+                        mode: XattrMode::Either,
+                        kill_setgid: false,
+                    }),
                     _ => volume.apply(Op::RemoveXattr { ino, name }),
                 };
             }

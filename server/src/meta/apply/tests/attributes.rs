@@ -117,7 +117,13 @@ fn open_finds_out_what_there_is() {
 }
 
 fn set(volume: &Volume, ino: InodeId, name: &str, value: &[u8], mode: XattrMode) -> Reply {
-    volume.apply(Op::SetXattr { ino, name: xattr(name), value: Bytes::copy_from_slice(value), mode })
+    volume.apply(Op::SetXattr {
+        ino,
+        name: xattr(name),
+        value: Bytes::copy_from_slice(value),
+        mode,
+        kill_setgid: false,
+    })
 }
 
 #[test]
@@ -155,7 +161,7 @@ fn xattr_name_spaces_follow_linux() {
     assert_eq!(posix(volume.store.getxattr(link, &xattr("user.a"))), NoAttribute);
     try_set(link, "trusted.a").unwrap();
     try_set(ROOT, "user.a").unwrap();
-    for name in ["system.posix_acl_access", "system.posix_acl_default", "other.x", "plain"] {
+    for name in ["system.posix_acl", "other.x", "plain"] {
         assert_eq!(try_set(file, name), Err(NotSupported));
         assert_eq!(posix(volume.store.getxattr(file, &xattr(name))), NotSupported);
     }

@@ -78,7 +78,13 @@ fn a_full_disk_refuses_what_takes_space_and_lets_delete_work() {
     assert_eq!(volume.write(file, 0, b"x").unwrap_err(), NoSpace);
     assert_eq!(volume.write_staged(file, 0, b"x").unwrap_err(), NoSpace);
     assert_eq!(volume.allocate(file, 0, 10, AllocateMode::Zero { keep_size: true }).unwrap_err(), NoSpace);
-    let op = Op::SetXattr { ino: file, name: xattr("user.a"), value: Bytes::new(), mode: XattrMode::Either };
+    let op = Op::SetXattr {
+        ino: file,
+        name: xattr("user.a"),
+        value: Bytes::new(),
+        mode: XattrMode::Either,
+        kill_setgid: false,
+    };
     assert_eq!(volume.apply(op).unwrap_err(), NoSpace);
     assert_eq!(volume.store.disk_free_bytes().unwrap(), 0);
     volume.truncate(file, 100).unwrap();
@@ -182,7 +188,7 @@ fn a_replay_is_not_refused_for_lack_of_space() {
         parent: ROOT,
         name: crate::store::fixture::name(text),
         node: NewNode::File { open: false },
-        mode: crate::store::fixture::mode(0o644),
+        mode: crate::store::fixture::mode(0o644).into(),
     };
     let lost = volume.logged(create("a"), None, None);
     volume.segments.set_free_bytes(Some(0));
