@@ -134,4 +134,7 @@ pub struct SetAttr {
     /// A truncate or another change of content by somebody without `CAP_FSETID`: set-user-id and
     /// set-group-id go.
     pub kill_privileges: bool,
+    /// The caller is in the file's group, or has `CAP_FSETID`: set-group-id that the group may not
+    /// execute stays.
+    pub keep_setgid: bool,
 }

@@ -64,17 +64,11 @@ pub fn new_inode(kind: FileKind, asked: AskedMode, caller: Caller, parent: Paren
     Given { gid, mode, access: acl, default: parent.default.filter(|_| is_directory).cloned() }
 }
 
-/// The permissions that a write or a truncate leaves, by somebody who may not keep set-user-id
-/// (without `CAP_FSETID`).
+/// The permissions that chown(2) leaves, whoever calls it. `keep_setgid`: somebody in the group
+/// before it, or with `CAP_FSETID`.
 #[must_use]
-pub const fn after_write(mode: Mode, gid: u32, writer: Caller) -> Mode {
-    mode.without_privileges(writer.gid == gid)
-}
-
-/// The permissions that chown(2) leaves, whoever calls it; `gid` is the group before it.
-#[must_use]
-pub fn after_chown(kind: FileKind, mode: Mode, gid: u32, caller: Caller) -> Mode {
-    if kind == FileKind::Directory { mode } else { mode.without_privileges(caller.uid == 0 || caller.gid == gid) }
+pub fn after_chown(kind: FileKind, mode: Mode, keep_setgid: bool) -> Mode {
+    if kind == FileKind::Directory { mode } else { mode.without_privileges(keep_setgid) }
 }
 
 /// An access list is set, or taken away (`None`). `kill_setgid`: by somebody outside of the group.

@@ -8,6 +8,7 @@
 //! is asked each time. Nothing here names FUSE, knows threads, or blocks.
 
 mod attributes;
+mod credentials;
 mod data;
 mod directories;
 mod handles;
@@ -34,6 +35,7 @@ use parking_lot::Mutex;
 use crate::errno;
 use versions::CachedVersions;
 
+pub use credentials::Thread;
 pub use data::Written;
 pub use directories::{Listing, ListingEntry};
 pub use handles::Handle;

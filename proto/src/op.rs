@@ -140,6 +140,7 @@ fn op_to_wire(op: &Op) -> v1::op::Op {
             atime: set.atime.map(Into::into),
             mtime: set.mtime.map(Into::into),
             kill_privileges: set.kill_privileges,
+            keep_setgid: set.keep_setgid,
         }),
         Op::SetXattr { ino, name, value, mode, kill_setgid } => Wire::SetXattr(v1::SetXattr {
             ino: ino.0,
@@ -273,6 +274,7 @@ fn set_attr(wire: &v1::SetAttr) -> Result<SetAttr> {
         atime: wire.atime.map(SetTime::try_from).transpose()?,
         mtime: wire.mtime.map(SetTime::try_from).transpose()?,
         kill_privileges: wire.kill_privileges,
+        keep_setgid: wire.keep_setgid,
     })
 }
 

@@ -18,7 +18,7 @@ use holdfast_core::id::InodeId;
 use holdfast_core::op::{Caller, XattrMode};
 use holdfast_core::time::Timestamp;
 use holdfast_fuse::errno::errno;
-use holdfast_fuse::fs::{Created, FileSystem, Handle, Node, RenameFlags, Reply};
+use holdfast_fuse::fs::{Created, FileSystem, Handle, Node, RenameFlags, Reply, Thread};
 use holdfast_tests::cluster::Cluster;
 use holdfast_tests::model::harness::Driver;
 use holdfast_tests::model::step::{Access, Allocate, Answer, Kind, Outcome, Path, Rename, Stat, Step, Time, fill};
@@ -28,6 +28,11 @@ use nix::fcntl::{FallocateFlags, OFlag};
 use tokio::runtime::Runtime;
 
 const CALLER: Caller = Caller { uid: 0, gid: 0 };
+
+/// Who calls: this test, as root.
+fn own_thread() -> Thread {
+    Thread(nix::unistd::gettid().as_raw().unsigned_abs())
+}
 
 /// Nothing is cached here, so there is nothing to drop; but a lost session is a failure.
 #[derive(Default)]
@@ -170,18 +175,18 @@ impl Kernel {
             Step::Chmod { path, mode } => {
                 let (node, _) = self.followed(client, path)?;
                 let set = SetAttr { mode: Some(Mode::from_bits(*mode)), ..SetAttr::default() };
-                self.wait(fs.setattr(CALLER, node, set))?;
+                self.wait(fs.setattr(CALLER, own_thread(), node, set))?;
             }
             Step::Chown { path, uid, gid } => {
                 let (node, _) = self.walk(client, path)?;
                 let set = SetAttr { uid: Some(*uid), gid: Some(*gid), ..SetAttr::default() };
-                self.wait(fs.setattr(CALLER, node, set))?;
+                self.wait(fs.setattr(CALLER, own_thread(), node, set))?;
             }
             Step::Utimens { path, atime, mtime } => {
                 let (node, _) = self.walk(client, path)?;
                 let time = |time: &Time| Some(SetTime::To(Timestamp { secs: time.secs, nanos: time.nanos }));
                 let set = SetAttr { atime: time(atime), mtime: time(mtime), ..SetAttr::default() };
-                self.wait(fs.setattr(CALLER, node, set))?;
+                self.wait(fs.setattr(CALLER, own_thread(), node, set))?;
             }
             Step::Truncate { path, size } => {
                 let (node, attr) = self.followed(client, path)?;
@@ -190,7 +195,7 @@ impl Kernel {
                     FileKind::Directory => return Err(Errno::EISDIR),
                     _ => return Err(Errno::EINVAL),
                 }
-                self.wait(fs.setattr(CALLER, node, SetAttr { size: Some(*size), ..SetAttr::default() }))?;
+                self.wait(fs.setattr(CALLER, own_thread(), node, SetAttr { size: Some(*size), ..SetAttr::default() }))?;
             }
             _ => return self.xattrs(client, step),
         }
@@ -258,7 +263,7 @@ impl Kernel {
             }
             Step::ListXattr { path } => {
                 let (node, _) = self.walk(client, path)?;
-                let list = self.wait(fs.listxattr(CALLER, node))?;
+                let list = self.wait(fs.listxattr(own_thread(), node))?;
                 let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
                 let mut names: Vec<String> = names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
                 names.sort();
@@ -344,7 +349,7 @@ impl Kernel {
             Step::Resize { slot, size } => match self.get(client, *slot)? {
                 open if open.write => {
                     let set = SetAttr { size: Some(*size), ..SetAttr::default() };
-                    self.wait(fs.setattr(CALLER, open.node, set)).map(|_| Answer::Done)
+                    self.wait(fs.setattr(CALLER, own_thread(), open.node, set)).map(|_| Answer::Done)
                 }
                 _ => Err(Errno::EINVAL),
             },

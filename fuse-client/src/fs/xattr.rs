@@ -12,6 +12,7 @@ use holdfast_core::limits::XATTR_VALUE_BYTES_MAX;
 use holdfast_core::name::{NameError, XattrName};
 use holdfast_core::op::{Caller, Op, XattrMode};
 
+use super::credentials::{Credentials, Thread};
 use super::{FileSystem, Node, Outcome, Reply, check};
 use crate::errno;
 
@@ -43,12 +44,13 @@ impl FileSystem {
     }
 
     /// listxattr(2): the names, each followed by NUL. `trusted.` ones are for root's eyes only.
-    pub fn listxattr(&self, caller: Caller, node: Node) -> Reply<Bytes> {
+    pub fn listxattr(&self, thread: Thread, node: Node) -> Reply<Bytes> {
         let shared = Arc::clone(&self.shared);
-        let seen = move |name: &&XattrName| caller.uid == 0 || !name.as_bytes().starts_with(b"trusted.");
         Reply::later(async move {
             let names = shared.session.listxattr(shared.ino(node)).await.map_err(|error| errno::answer(&error))?;
-            let seen = names.iter().filter(seen);
+            let trusted = |name: &XattrName| name.as_bytes().starts_with(b"trusted.");
+            let all = !names.iter().any(trusted) || Credentials::of(thread).sees_trusted();
+            let seen = names.iter().filter(|name| all || !trusted(name));
             Ok(seen.flat_map(|name| [name.as_bytes(), b"\0"]).flatten().copied().collect::<Vec<u8>>().into())
         })
     }

@@ -369,6 +369,7 @@ fn setattr<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {
         atime: time(fattr::ATIME, fattr::ATIME_NOW, atime, atime_nanos)?,
         mtime: time(fattr::MTIME, fattr::MTIME_NOW, mtime, mtime_nanos)?,
         kill_privileges: has(fattr::KILL_SUIDGID),
+        keep_setgid: false,
     };
     Ok(Request::SetAttr { set })
 }

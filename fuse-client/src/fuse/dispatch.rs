@@ -29,7 +29,7 @@ use super::notify::Notifier;
 use super::places::{Place, Places};
 use super::stale::StaleThreads;
 use super::task;
-use crate::fs::{Created, Entry, FileSystem, Handle, LockWait, Node, Opened, Outcome, Pin, RenameFlags, Reply};
+use crate::fs::{Created, Entry, FileSystem, Handle, LockWait, Node, Opened, Outcome, Pin, RenameFlags, Reply, Thread};
 use crate::stats::Stats;
 
 /// How long what was looked up on a second walk is kept, for the open that follows at once.
@@ -101,7 +101,9 @@ impl Dispatcher {
             }
             Request::GetAttr => self.attr(self.on_inode(call), fs.getattr(node)),
             Request::StatX => self.statx(self.on_inode(call), fs.getattr(node)),
-            Request::SetAttr { set } => self.attr(self.on_inode(call), fs.setattr(caller, node, set)),
+            Request::SetAttr { set } => {
+                self.attr(self.on_inode(call), fs.setattr(caller, Thread(header.pid), node, set))
+            }
             Request::ReadLink => {
                 self.reply(self.on_inode(call), fs.readlink(node), |target: Bytes, answer| answer.bytes(&target));
             }
@@ -155,7 +157,9 @@ impl Dispatcher {
                 None => call.answer.error(PosixError::Invalid),
             },
             Request::GetXattr { name, room } => self.sized(self.on_inode(call), fs.getxattr(node, name), room),
-            Request::ListXattr { room } => self.sized(self.on_inode(call), fs.listxattr(caller, node), room),
+            Request::ListXattr { room } => {
+                self.sized(self.on_inode(call), fs.listxattr(Thread(header.pid), node), room)
+            }
             Request::RemoveXattr { name } => self.done(self.on_inode(call), fs.removexattr(caller, node, name)),
             Request::OpenDir => self.opendir(self.on_inode(call), fs.opendir(caller, node)),
             Request::ReadDir { handle, offset, room, plus } => {

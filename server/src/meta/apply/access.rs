@@ -84,26 +84,27 @@ pub(super) fn give(
 }
 
 /// The content of a file changes: its capabilities go, whoever changes it; set-user-id and
-/// set-group-id if `kill_privileges`.
+/// set-group-id if `kill_privileges`, the latter unless the caller keeps it.
 pub(super) fn content_changes(
     txn: &mut Txn<'_>,
     ino: InodeId,
     inode: &mut Inode,
     kill_privileges: bool,
+    keep_setgid: bool,
 ) -> Decision<()> {
     xattr::take(txn, ino, inode, &XattrName::capability())?;
     if kill_privileges {
-        inode.mode = derive::after_write(inode.mode, inode.gid, txn.context.caller);
+        inode.mode = inode.mode.without_privileges(keep_setgid);
     }
     Ok(())
 }
 
 /// The owner of an inode changes, or chown(2) is called for nothing: the same, by its own rule.
-pub(super) fn owner_changes(txn: &mut Txn<'_>, ino: InodeId, inode: &mut Inode) -> Decision<()> {
+pub(super) fn owner_changes(txn: &mut Txn<'_>, ino: InodeId, inode: &mut Inode, keep_setgid: bool) -> Decision<()> {
     if !inode.is_directory() {
         xattr::take(txn, ino, inode, &XattrName::capability())?;
     }
-    inode.mode = derive::after_chown(inode.kind, inode.mode, inode.gid, txn.context.caller);
+    inode.mode = derive::after_chown(inode.kind, inode.mode, keep_setgid);
     Ok(())
 }
 

@@ -41,7 +41,7 @@ pub(super) fn allocate(txn: &mut Txn<'_>, ino: InodeId, range: ByteRange, mode: 
     }
     inode.mtime = txn.context.now;
     inode.ctime = txn.context.now;
-    access::content_changes(txn, ino, &mut inode, false)?;
+    access::content_changes(txn, ino, &mut inode, false, false)?;
     txn.put_inode(ino, &inode);
     Ok(OpReply::Attr(inode.attr(ino)))
 }

@@ -1,11 +1,10 @@
 //! chmod, chown, truncate, utimensat.
 
 use holdfast_core::attr::{FileKind, SetAttr, SetTime};
-use holdfast_core::derive;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
 use holdfast_core::limits::FILE_BYTES_MAX;
-use holdfast_core::op::{Caller, OpReply};
+use holdfast_core::op::OpReply;
 use holdfast_core::time::Timestamp;
 
 use super::{Decision, Txn, access, extents};
@@ -25,14 +24,11 @@ pub(super) fn setattr(txn: &mut Txn<'_>, ino: InodeId, set: &SetAttr) -> Decisio
         }
         inode.mtime = now;
     }
-    let nothing = *set == SetAttr::default();
-    if nothing && may_not_touch(txn.context.caller, &inode) {
-        return Err(PosixError::NotPermitted.into());
-    }
+    let nothing = *set == SetAttr { keep_setgid: set.keep_setgid, ..SetAttr::default() };
     if set.uid.is_some() || set.gid.is_some() || nothing {
-        access::owner_changes(txn, ino, &mut inode)?;
+        access::owner_changes(txn, ino, &mut inode, set.keep_setgid)?;
     } else if set.size.is_some() || set.kill_privileges {
-        access::content_changes(txn, ino, &mut inode, set.kill_privileges)?;
+        access::content_changes(txn, ino, &mut inode, set.kill_privileges, set.keep_setgid)?;
     }
     inode.uid = set.uid.unwrap_or(inode.uid);
     inode.gid = set.gid.unwrap_or(inode.gid);
@@ -45,13 +41,6 @@ pub(super) fn setattr(txn: &mut Txn<'_>, ino: InodeId, set: &SetAttr) -> Decisio
     inode.ctime = now;
     txn.put_inode(ino, &inode);
     Ok(OpReply::Attr(inode.attr(ino)))
-}
-
-/// Whether somebody may not call chown(2) for nothing: it would take set-user-id or set-group-id
-/// away from a file of another user.
-fn may_not_touch(caller: Caller, inode: &Inode) -> bool {
-    let stranger = caller.uid != 0 && caller.uid != inode.uid;
-    stranger && derive::after_chown(inode.kind, inode.mode, inode.gid, caller) != inode.mode
 }
 
 const fn chosen(set: Option<SetTime>, before: Timestamp, now: Timestamp) -> Timestamp {

@@ -63,7 +63,8 @@ pub(super) fn changed(
     inode.mtime = txn.context.now;
     inode.ctime = txn.context.now;
     inode.data_version = inode.data_version.next();
-    access::content_changes(txn, ino, inode, kill_privileges)
+    // Who writes is not known: a group's set-group-id without execution goes.
+    access::content_changes(txn, ino, inode, kill_privileges, false)
 }
 
 fn put_frames(txn: &mut Txn<'_>, inode: &mut Inode, offset: u64, frames: &[Frame]) {
