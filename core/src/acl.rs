@@ -6,7 +6,8 @@
 //! and modes in step, the same way on every host.
 //!
 //! Invariant of [`Acl`]: it is valid by acl(5) (one entry each for owner, group and others, a mask
-//! where further users or groups are named, nobody named twice) and sorted.
+//! where further users or groups are named, nobody named twice) and sorted by whom entries are about; among users, and among groups,
+//! the order stays as it was given.
 
 use bytes::Bytes;
 
@@ -128,11 +129,13 @@ impl Acl {
     }
 
     fn checked(mut entries: Vec<Entry>) -> Result<Self, InvalidAcl> {
-        entries.sort_by_key(|entry| entry.tag);
+        entries.sort_by_key(|entry| entry.tag.to_wire().0);
         let count = |tag: Tag| entries.iter().filter(|entry| entry.tag == tag).count();
         let names = entries.iter().any(|entry| matches!(entry.tag, Tag::User(_) | Tag::NamedGroup(_)));
         let whole = [Tag::Owner, Tag::Group, Tag::Other].into_iter().all(|tag| count(tag) == 1);
-        let unique = entries.windows(2).all(|pair| pair[0].tag != pair[1].tag);
+        let mut tags: Vec<Tag> = entries.iter().map(|entry| entry.tag).collect();
+        tags.sort_unstable();
+        let unique = tags.windows(2).all(|pair| pair[0] != pair[1]);
         if whole && unique && (!names || count(Tag::Mask) == 1) { Ok(Self(entries)) } else { Err(InvalidAcl) }
     }
 

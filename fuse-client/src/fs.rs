@@ -117,6 +117,8 @@ struct Shared {
     files: Mutex<handles::OpenFiles>,
     dirs: Mutex<directories::OpenDirs>,
     versions: Arc<CachedVersions>,
+    /// Who had a file's capabilities removed last.
+    capability_dropped: Mutex<Option<(Thread, InodeId)>>,
 }
 
 impl FileSystem {
@@ -128,7 +130,14 @@ impl FileSystem {
 
     /// The same, with a table of versions that the session's events also write to.
     pub(crate) fn with_versions(session: Session, root: InodeId, versions: Arc<CachedVersions>) -> Self {
-        let shared = Shared { session, root, files: Mutex::default(), dirs: Mutex::default(), versions };
+        let shared = Shared {
+            session,
+            root,
+            files: Mutex::default(),
+            dirs: Mutex::default(),
+            versions,
+            capability_dropped: Mutex::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 

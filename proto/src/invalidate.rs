@@ -17,6 +17,8 @@ pub struct Invalidation {
     pub len: Option<u64>,
     /// The version of the content from now on.
     pub data_version: DataVersion,
+    /// The size of the file from now on.
+    pub size: u64,
 }
 
 impl Invalidation {
@@ -29,6 +31,7 @@ impl Invalidation {
             offset: self.offset,
             len: self.len.unwrap_or(0),
             data_version: self.data_version.0,
+            size: self.size,
         }
     }
 }
@@ -42,6 +45,7 @@ impl TryFrom<&v1::Invalidate> for Invalidation {
             offset: wire.offset,
             len: (wire.len != 0).then_some(wire.len),
             data_version: DataVersion(wire.data_version),
+            size: wire.size,
         })
     }
 }

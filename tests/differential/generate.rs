@@ -165,7 +165,6 @@ impl<'a> Generator<'a> {
             (12, libc::O_TRUNC),
             (15, libc::O_APPEND),
             (5, libc::O_NOFOLLOW),
-            (3, libc::O_PATH),
             (3, libc::O_SYNC),
             (3, libc::O_DSYNC),
             (4, libc::O_DIRECT),

@@ -1,6 +1,6 @@
 //! The differences from ext4 that are meant, each with its reason.
 
-use crate::call::Step;
+use crate::call::{Call, Step};
 use crate::outcome::{Fact, Outcome, Value};
 use crate::tree::Place;
 
@@ -72,6 +72,22 @@ pub(crate) const ALL: &[Allowed] = &[
         name: "locks on directories",
         reason: "the kernel's FUSE does not pass them on, so they hold on one host only",
         handling: Handling::NotAsked,
+    },
+    Allowed {
+        name: "handles with O_PATH",
+        reason: "the kernel tells no FUSE file system of them, so they keep no file that loses its last name",
+        handling: Handling::NotAsked,
+    },
+    Allowed {
+        name: "chown for nothing by a stranger, while the file is open to be changed",
+        reason: "the kernel's FUSE asks the same before a write, which must not fail; so nothing is done",
+        handling: Handling::Result(|step, volume, local| {
+            let nothing = match &step.call {
+                Call::Chown { uid, gid, .. } | Call::Fchown { uid, gid, .. } => (uid.0, gid.0) == (None, None),
+                _ => false,
+            };
+            nothing && volume.is_done() && *local == Outcome::Failed(nix::errno::Errno::EPERM)
+        }),
     },
     Allowed {
         name: "data in pipes, sockets and devices",

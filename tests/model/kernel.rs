@@ -271,7 +271,7 @@ impl Kernel {
             }
             Step::RemoveXattr { path, name } => {
                 let node = node(path, name, Errno::EPERM)?;
-                self.wait(fs.removexattr(CALLER, node, name.as_bytes())).map(|()| Answer::Done)
+                self.wait(fs.removexattr(CALLER, own_thread(), node, name.as_bytes())).map(|()| Answer::Done)
             }
             other => panic!("not a step on names: {other:?}"),
         }
@@ -312,7 +312,7 @@ impl Kernel {
             Ok(_) if access.create && access.exclusive => return Err(Errno::EEXIST),
             Ok((node, attr)) => {
                 only_files(attr.kind)?;
-                (node, self.wait(fs.open(CALLER, node, flags, false))?)
+                (node, self.wait(fs.open(CALLER, node, flags, None))?)
             }
             Err(Errno::ENOENT) if access.create => {
                 let (parent, name) = self.parent(client, path)?;
@@ -343,7 +343,7 @@ impl Kernel {
                 let open = writer(self.get(client, *slot)?)?;
                 let flags = if open.append { OFlag::O_APPEND } else { OFlag::empty() };
                 let data = Bytes::from(fill(*tag, *offset, *len));
-                let written = self.wait(fs.write(CALLER, open.handle, *offset, data, flags, false))?;
+                let written = self.wait(fs.write(CALLER, open.handle, *offset, data, flags, None))?;
                 Ok(Answer::Count(u64::from(written.len)))
             }
             Step::Resize { slot, size } => match self.get(client, *slot)? {
@@ -361,7 +361,7 @@ impl Kernel {
                     Allocate::Zero => FallocateFlags::FALLOC_FL_ZERO_RANGE,
                 };
                 mode.set(FallocateFlags::FALLOC_FL_KEEP_SIZE, *keep_size);
-                self.wait(fs.fallocate(CALLER, open.handle, *offset, *len, mode)).map(|()| Answer::Done)
+                self.wait(fs.fallocate(CALLER, own_thread(), open.handle, *offset, *len, mode)).map(|()| Answer::Done)
             }
             Step::Copy { from, from_offset, to, to_offset, len } => {
                 let from = reader(self.get(client, *from)?)?;
@@ -375,7 +375,7 @@ impl Kernel {
                 if from.node == to.node && to_offset + len > *from_offset && *to_offset < from_offset + len {
                     return Err(Errno::EINVAL);
                 }
-                let copy = fs.copy(CALLER, (from.handle, *from_offset), (to.handle, *to_offset), len);
+                let copy = fs.copy(CALLER, own_thread(), (from.handle, *from_offset), (to.handle, *to_offset), len);
                 self.wait(copy).map(Answer::Count)
             }
             Step::Seek { slot, offset, hole } => {

@@ -42,8 +42,10 @@ impl FileSystem {
         let nothing = set == SetAttr::default();
         if nothing || set.kill_privileges || set.uid.is_some() || set.gid.is_some() {
             return Reply::later(async move {
-                let set = shared.with_privileges(thread, ino, set).await?;
-                shared.set(caller, ino, set).await
+                match shared.with_privileges(thread, ino, set).await? {
+                    Some(set) => shared.set(caller, ino, set).await,
+                    None => Ok(shared.entry(shared.session.getattr(ino).await.map_err(|error| errno::answer(&error))?)),
+                }
             });
         }
         Reply::later(shared.set(caller, ino, set))
@@ -77,23 +79,53 @@ impl Shared {
         }
     }
 
+    /// After a change of content by somebody without `CAP_FSETID`: set-group-id that the group may
+    /// not execute goes too, unless the caller is in the group. The server has done the rest.
+    pub(super) async fn drop_foreign_setgid(
+        self: &Arc<Self>,
+        caller: Caller,
+        thread: Thread,
+        attr: Attr,
+    ) -> Outcome<()> {
+        let marker = attr.mode.has(Mode::SETGID) && !attr.mode.has(0o010);
+        if marker && !Credentials::of(thread).keeps_setgid(attr.gid) {
+            let set = SetAttr { kill_privileges: true, ..SetAttr::default() };
+            Arc::clone(self).set(caller, attr.ino, set).await?;
+        }
+        Ok(())
+    }
+
+    /// After a change of content that the kernel sends without telling whether the caller has
+    /// `CAP_FSETID`: who has not leaves no set-user-id and set-group-id behind.
+    pub(super) async fn drop_privileges(self: &Arc<Self>, caller: Caller, thread: Thread, attr: Attr) -> Outcome<()> {
+        if attr.mode.has(Mode::SETUID | Mode::SETGID) {
+            let who = Credentials::of(thread);
+            if !who.keeps_privileges() {
+                let keep_setgid = who.keeps_setgid(attr.gid);
+                let set = SetAttr { kill_privileges: true, keep_setgid, ..SetAttr::default() };
+                Arc::clone(self).set(caller, attr.ino, set).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Finds out what the caller's rights do to a change that may take privileges from the file.
-    async fn with_privileges(&self, thread: Thread, ino: InodeId, mut set: SetAttr) -> Outcome<SetAttr> {
+    /// `None`: there is nothing to do.
+    async fn with_privileges(&self, thread: Thread, ino: InodeId, mut set: SetAttr) -> Outcome<Option<SetAttr>> {
+        let nothing = set == SetAttr::default();
+        let dropped = self.capability_dropped.lock().take_if(|last| *last == (thread, ino)).is_some();
         let attr = self.session.getattr(ino).await.map_err(|error| errno::answer(&error))?;
         if !attr.mode.has(Mode::SETUID | Mode::SETGID) {
-            return Ok(set);
+            return Ok(Some(set));
         }
         let who = Credentials::of(thread);
         set.keep_setgid = who.keeps_setgid(attr.gid);
-        if set == (SetAttr { keep_setgid: set.keep_setgid, ..SetAttr::default() }) {
-            if self.files.lock().is_written(ino) && !who.keeps_privileges() {
-                set.kill_privileges = true;
-            } else if !who.acts_as(attr.uid) && derive::after_chown(attr.kind, attr.mode, set.keep_setgid) != attr.mode
-            {
-                // It would change the mode of another user's file.
-                return Err(PosixError::NotPermitted);
-            }
+        // Before a change of content: the change itself will do what is to be done.
+        let prelude = nothing && (dropped || !who.keeps_privileges()) && self.files.lock().is_written(ino);
+        let changes = derive::after_chown(attr.kind, attr.mode, set.keep_setgid) != attr.mode;
+        if nothing && !prelude && changes && !who.acts_as(attr.uid) {
+            return Err(PosixError::NotPermitted);
         }
-        Ok(set)
+        Ok((!prelude).then_some(set))
     }
 }

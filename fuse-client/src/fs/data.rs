@@ -12,7 +12,7 @@ use holdfast_core::range::ByteRange;
 use nix::fcntl::{FallocateFlags, OFlag};
 
 use super::handles::OpenFile;
-use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, attr_of, check, unexpected};
+use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, Thread, attr_of, check, unexpected};
 use crate::errno;
 
 /// A write that was done.
@@ -36,7 +36,8 @@ impl FileSystem {
 
     /// write(2), at most 1 MiB. `flags` are those of the handle at this moment: with `O_APPEND` the
     /// server chooses the offset, so that appends of several hosts never overwrite each other; with
-    /// `O_SYNC` or `O_DSYNC` it returns when the bytes are on the server's disk.
+    /// `O_SYNC` or `O_DSYNC` it returns when the bytes are on the server's disk. `killer`: a writer
+    /// without `CAP_FSETID`, so that set-user-id and set-group-id go.
     pub fn write(
         &self,
         caller: Caller,
@@ -44,7 +45,7 @@ impl FileSystem {
         offset: u64,
         data: Bytes,
         flags: OFlag,
-        kill_privileges: bool,
+        killer: Option<Thread>,
     ) -> Reply<Written> {
         let Some(OpenFile { ino, bypass, .. }) = self.shared.files.lock().file(handle) else {
             return Reply::Now(Err(PosixError::BadHandle));
@@ -57,7 +58,7 @@ impl FileSystem {
             return Reply::Now(Err(PosixError::FileTooLarge));
         }
         let at = if append { WriteAt::End } else { WriteAt::Offset(offset) };
-        let written = self.shared.session.write(caller, ino, at, data, kill_privileges);
+        let written = self.shared.session.write(caller, ino, at, data, killer.is_some());
         let shared = Arc::clone(&self.shared);
         // Behind a write through its page cache the kernel sends an fsync itself.
         let sync = bypass && flags.contains(OFlag::O_DSYNC);
@@ -65,6 +66,9 @@ impl FileSystem {
             match written.await.map_err(|error| errno::answer(&error))? {
                 OpReply::Written { offset, len, attr } => {
                     shared.versions.changed(ino, attr.data_version, true);
+                    if let Some(thread) = killer {
+                        shared.drop_foreign_setgid(caller, thread, attr).await?;
+                    }
                     if sync {
                         shared.session.sync_file(ino).await.map_err(|error| errno::answer(&error))?;
                     }
@@ -86,7 +90,15 @@ impl FileSystem {
 
     /// fallocate(2): none, `KEEP_SIZE`, `PUNCH_HOLE | KEEP_SIZE`, `ZERO_RANGE` with or without
     /// `KEEP_SIZE`; other modes are `NotSupported`.
-    pub fn fallocate(&self, caller: Caller, handle: Handle, offset: u64, len: u64, mode: FallocateFlags) -> Reply<()> {
+    pub fn fallocate(
+        &self,
+        caller: Caller,
+        thread: Thread,
+        handle: Handle,
+        offset: u64,
+        len: u64,
+        mode: FallocateFlags,
+    ) -> Reply<()> {
         let keep_size = mode.contains(FallocateFlags::FALLOC_FL_KEEP_SIZE);
         let mode = match mode - FallocateFlags::FALLOC_FL_KEEP_SIZE {
             FallocateFlags::FALLOC_FL_PUNCH_HOLE if keep_size => AllocateMode::PunchHole,
@@ -106,7 +118,7 @@ impl FileSystem {
         Reply::later(async move {
             let attr = attr_of(changed.await?)?;
             shared.versions.changed(ino, attr.data_version, true);
-            Ok(())
+            shared.drop_privileges(caller, thread, attr).await
         })
     }
 
@@ -115,6 +127,7 @@ impl FileSystem {
     pub fn copy(
         &self,
         caller: Caller,
+        thread: Thread,
         (from, from_offset): (Handle, u64),
         (to, to_offset): (Handle, u64),
         len: u64,
@@ -131,6 +144,7 @@ impl FileSystem {
             match changed.await? {
                 OpReply::Copied { len, attr } => {
                     shared.versions.changed(to, attr.data_version, true);
+                    shared.drop_privileges(caller, thread, attr).await?;
                     Ok(len)
                 }
                 other => Err(unexpected("a copy", &other)),

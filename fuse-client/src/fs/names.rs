@@ -14,7 +14,7 @@ use nix::fcntl::OFlag;
 
 use super::handles::{CreateTicket, OpenFile};
 use super::open::{Opened, bypasses, writes};
-use super::{Entry, FileSystem, Node, Outcome, RACES_MAX, Reply, Shared, attr_of, check, file_name};
+use super::{Entry, FileSystem, Node, Outcome, RACES_MAX, Reply, Shared, Thread, attr_of, check, file_name};
 use crate::errno;
 
 /// What came of a create that opens.
@@ -139,7 +139,7 @@ impl FileSystem {
         if attr.kind != FileKind::Regular || !owner_may {
             return Ok(Created::Raced);
         }
-        let opened = self.open(caller, entry.node, flags, caller.uid != 0).wait().await?;
+        let opened = self.open(caller, entry.node, flags, (caller.uid != 0).then_some(Thread(0))).wait().await?;
         Ok(Created::New(entry, opened))
     }
 

@@ -11,7 +11,7 @@ use holdfast_core::op::{Caller, Op, OpReply};
 use nix::fcntl::OFlag;
 
 use super::handles::OpenFile;
-use super::{Entry, FileSystem, Handle, Node, Outcome, RACES_MAX, Reply, Shared, attr_of};
+use super::{Entry, FileSystem, Handle, Node, Outcome, RACES_MAX, Reply, Shared, Thread, attr_of};
 
 /// What the kernel's page cache may do for a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +36,18 @@ pub struct Opened {
 
 impl FileSystem {
     /// open(2) of a file that is there. `O_TRUNC` empties it in the same step;
-    /// `kill_privileges`: by somebody without `CAP_FSETID`.
-    pub fn open(&self, caller: Caller, node: Node, flags: OFlag, kill_privileges: bool) -> Reply<Opened> {
+    /// `killer`: by somebody without `CAP_FSETID`.
+    pub fn open(&self, caller: Caller, node: Node, flags: OFlag, killer: Option<Thread>) -> Reply<Opened> {
         let ino = self.shared.ino(node);
         let truncate = flags.contains(OFlag::O_TRUNC);
-        let op = Op::Open { ino, truncate, kill_privileges: truncate && kill_privileges };
+        let op = Op::Open { ino, truncate, kill_privileges: truncate && killer.is_some() };
         let (opening, opened) = self.shared.begin_open(caller, ino, op);
+        let shared = Arc::clone(&self.shared);
         Reply::later(async move {
             let attr = attr_of(opened.await?)?;
+            if let Some(thread) = killer.filter(|_| truncate) {
+                shared.drop_foreign_setgid(caller, thread, attr).await?;
+            }
             opening.opened(&attr, flags)
         })
     }

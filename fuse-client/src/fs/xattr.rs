@@ -74,8 +74,11 @@ impl FileSystem {
     }
 
     /// removexattr(2).
-    pub fn removexattr(&self, caller: Caller, node: Node, name: &[u8]) -> Reply<()> {
+    pub fn removexattr(&self, caller: Caller, thread: Thread, node: Node, name: &[u8]) -> Reply<()> {
         let name = check!(xattr_name(name));
+        if name == XattrName::capability() {
+            *self.shared.capability_dropped.lock() = Some((thread, self.shared.ino(node)));
+        }
         self.change(caller, Op::RemoveXattr { ino: self.shared.ino(node), name })
     }
 }

@@ -130,7 +130,10 @@ impl Dispatcher {
             Request::Link { node: file, name } => self.entry(call, fs.link(caller, Node(file), node, name)),
             Request::Open { flags, kill_privileges } => {
                 let flags = OFlag::from_bits_retain(flags);
-                self.open(self.on_inode(call), fs.open(caller, node, flags, kill_privileges));
+                self.open(
+                    self.on_inode(call),
+                    fs.open(caller, node, flags, kill_privileges.then_some(Thread(header.pid))),
+                );
             }
             Request::Create { name, mode, flags } => {
                 let flags = OFlag::from_bits_retain(flags);
@@ -160,7 +163,9 @@ impl Dispatcher {
             Request::ListXattr { room } => {
                 self.sized(self.on_inode(call), fs.listxattr(Thread(header.pid), node), room)
             }
-            Request::RemoveXattr { name } => self.done(self.on_inode(call), fs.removexattr(caller, node, name)),
+            Request::RemoveXattr { name } => {
+                self.done(self.on_inode(call), fs.removexattr(caller, Thread(header.pid), node, name))
+            }
             Request::OpenDir => self.opendir(self.on_inode(call), fs.opendir(caller, node)),
             Request::ReadDir { handle, offset, room, plus } => {
                 let ttl = self.ttl;
@@ -173,7 +178,7 @@ impl Dispatcher {
             Request::SetLk { lock, wait } => self.lock(call, lock, wait),
             Request::FAllocate { handle, offset, len, mode } => {
                 let mode = FallocateFlags::from_bits_retain(mode);
-                self.done(call, fs.fallocate(caller, Handle(handle), offset, len, mode));
+                self.done(call, fs.fallocate(caller, Thread(header.pid), Handle(handle), offset, len, mode));
             }
             Request::LSeek { offset, whence } => self.seek(call, node, offset, whence),
             Request::Copy { .. } => self.copy(call, caller, request),
@@ -340,9 +345,10 @@ impl Dispatcher {
             return call.answer.error(PosixError::Io);
         };
         self.stats.wrote(data.len());
+        let killer = kill_privileges.then_some(Thread(call.thread));
         let flags = OFlag::from_bits_retain(flags);
         let data = Bytes::copy_from_slice(data);
-        let reply = self.fs.write(caller, Handle(handle), offset, data, flags, kill_privileges);
+        let reply = self.fs.write(caller, Handle(handle), offset, data, flags, killer);
         let notifier = self.notifier.clone();
         self.reply(call, reply, move |written, answer| {
             let mut out = Output::default();
@@ -373,7 +379,8 @@ impl Dispatcher {
         if flags != 0 {
             return call.answer.error(PosixError::Invalid);
         }
-        let reply = self.fs.copy(caller, (Handle(from), from_offset), (Handle(to), to_offset), len);
+        let reply =
+            self.fs.copy(caller, Thread(call.thread), (Handle(from), from_offset), (Handle(to), to_offset), len);
         self.reply(call, reply, move |copied, answer| {
             let mut out = Output::default();
             answer.body(if wide { out.u64(copied) } else { out.u32(u32::try_from(copied).unwrap_or(u32::MAX)).u32(0) });

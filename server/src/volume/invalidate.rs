@@ -171,12 +171,12 @@ impl Invalidations {
     }
 }
 
-/// One notice that covers both; of one file.
+/// One notice that covers both, the first before the second; of one file.
 fn merged(one: Invalidation, two: Invalidation) -> Invalidation {
     let offset = one.offset.min(two.offset);
     let end = |what: Invalidation| what.len.map(|len| what.offset.saturating_add(len));
     let len = end(one).zip(end(two)).map(|(first, second)| first.max(second) - offset);
-    Invalidation { ino: one.ino, offset, len, data_version: one.data_version.max(two.data_version) }
+    Invalidation { ino: one.ino, offset, len, data_version: one.data_version.max(two.data_version), size: two.size }
 }
 
 #[cfg(test)]

@@ -325,7 +325,7 @@ fn changed(op: &Op, result: &OpResult) -> Option<Invalidation> {
         (Op::Open { truncate: true, .. }, OpReply::Attr(attr)) => (attr, 0, None),
         _ => return None,
     };
-    Some(Invalidation { ino: attr.ino, offset, len, data_version: attr.data_version })
+    Some(Invalidation { ino: attr.ino, offset, len, data_version: attr.data_version, size: attr.size })
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ async fn damaged_data_is_read_once_more_and_then_an_error() {
 async fn invalidations_are_confirmed_by_whoever_carries_them_out() {
     let fake = Fake::start().await;
     let (session, told) = open_with(&fake, SessionOptions::default()).await;
-    fake.say(&Answer::Invalidate(v1::Invalidate { id: 3, ino: 5, offset: 10, len: 0, data_version: 8 }));
+    fake.say(&Answer::Invalidate(v1::Invalidate { id: 3, ino: 5, offset: 10, len: 0, data_version: 8, size: 0 }));
     soon(|| !told.invalidations.lock().is_empty()).await;
     let (what, done) = told.invalidations.lock().pop().unwrap();
     assert_eq!((what.ino, what.offset, what.len), (FILE, 10, None));
@@ -64,7 +64,7 @@ async fn invalidations_are_confirmed_by_whoever_carries_them_out() {
     };
     fake.until(confirmed(3)).await;
     // Confirmed while the stream is broken: said on the next one of the same owner.
-    fake.say(&Answer::Invalidate(v1::Invalidate { id: 4, ino: 5, offset: 0, len: 1, data_version: 9 }));
+    fake.say(&Answer::Invalidate(v1::Invalidate { id: 4, ino: 5, offset: 0, len: 1, data_version: 9, size: 0 }));
     soon(|| !told.invalidations.lock().is_empty()).await;
     fake.cheer(|mood| mood.refuse = Some(ErrorKind::Unavailable));
     fake.cut();

@@ -83,6 +83,15 @@ pub(super) fn give(
     Ok(())
 }
 
+/// Takes the capabilities of a program away. An empty value says nothing, and stays as on Linux.
+fn drop_capability(txn: &mut Txn<'_>, ino: InodeId, inode: &mut Inode) -> Decision<()> {
+    let name = XattrName::capability();
+    if xattr::value(txn, ino, inode, &name)?.is_some_and(|value| !value.is_empty()) {
+        xattr::take(txn, ino, inode, &name)?;
+    }
+    Ok(())
+}
+
 /// The content of a file changes: its capabilities go, whoever changes it; set-user-id and
 /// set-group-id if `kill_privileges`, the latter unless the caller keeps it.
 pub(super) fn content_changes(
@@ -92,7 +101,7 @@ pub(super) fn content_changes(
     kill_privileges: bool,
     keep_setgid: bool,
 ) -> Decision<()> {
-    xattr::take(txn, ino, inode, &XattrName::capability())?;
+    drop_capability(txn, ino, inode)?;
     if kill_privileges {
         inode.mode = inode.mode.without_privileges(keep_setgid);
     }
@@ -102,7 +111,7 @@ pub(super) fn content_changes(
 /// The owner of an inode changes, or chown(2) is called for nothing: the same, by its own rule.
 pub(super) fn owner_changes(txn: &mut Txn<'_>, ino: InodeId, inode: &mut Inode, keep_setgid: bool) -> Decision<()> {
     if !inode.is_directory() {
-        xattr::take(txn, ino, inode, &XattrName::capability())?;
+        drop_capability(txn, ino, inode)?;
     }
     inode.mode = derive::after_chown(inode.kind, inode.mode, keep_setgid);
     Ok(())

@@ -17,7 +17,7 @@ pub(super) fn open(txn: &mut Txn<'_>, ino: InodeId, truncate: bool, kill_privile
                 setattr::resize(txn, &mut inode, 0)?;
                 inode.mtime = txn.context.now;
                 inode.ctime = txn.context.now;
-                access::content_changes(txn, ino, &mut inode, kill_privileges, false)?;
+                access::content_changes(txn, ino, &mut inode, kill_privileges, true)?;
                 txn.put_inode(ino, &inode);
             }
             FileKind::Symlink | FileKind::Fifo | FileKind::Socket | FileKind::CharDevice | FileKind::BlockDevice => {}

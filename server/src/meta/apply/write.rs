@@ -63,8 +63,8 @@ pub(super) fn changed(
     inode.mtime = txn.context.now;
     inode.ctime = txn.context.now;
     inode.data_version = inode.data_version.next();
-    // Who writes is not known: a group's set-group-id without execution goes.
-    access::content_changes(txn, ino, inode, kill_privileges, false)
+    // Set-group-id without execution is the client's to take away, who knows the writer's groups.
+    access::content_changes(txn, ino, inode, kill_privileges, true)
 }
 
 fn put_frames(txn: &mut Txn<'_>, inode: &mut Inode, offset: u64, frames: &[Frame]) {

@@ -94,8 +94,13 @@ pub(super) fn set(
 /// Removes an attribute.
 pub(super) fn remove(txn: &mut Txn<'_>, ino: InodeId, name: &XattrName) -> Decision {
     let mut inode = txn.view().existing(ino)?;
-    if !XattrSpace::of(name)?.fits(inode.kind) {
-        return Err(PosixError::NotPermitted.into());
+    let space = XattrSpace::of(name)?;
+    let lists = space == XattrSpace::AccessList;
+    if !space.fits(inode.kind) {
+        return Err(if lists { PosixError::NotSupported } else { PosixError::NotPermitted }.into());
+    }
+    if lists && value(txn, ino, &inode, name)?.is_none() {
+        return Ok(OpReply::Done);
     }
     if !take(txn, ino, &mut inode, name)? {
         return Err(PosixError::NoAttribute.into());

@@ -10,7 +10,7 @@ const C: SessionId = SessionId([3; 16]);
 const NOW: BootTime = BootTime(Duration::from_secs(5));
 
 fn change(ino: u64, offset: u64, len: Option<u64>, version: u64) -> Invalidation {
-    Invalidation { ino: InodeId(ino), offset, len, data_version: DataVersion(version) }
+    Invalidation { ino: InodeId(ino), offset, len, data_version: DataVersion(version), size: version }
 }
 
 #[test]
