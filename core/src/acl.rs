@@ -6,8 +6,8 @@
 //! and modes in step, the same way on every host.
 //!
 //! Invariant of [`Acl`]: it is valid by acl(5) (one entry each for owner, group and others, a mask
-//! where further users or groups are named, nobody named twice) and sorted by whom entries are about; among users, and among groups,
-//! the order stays as it was given.
+//! where further users or groups are named) and sorted by whom entries are about; among users, and
+//! among groups, the order stays as it was given.
 
 use bytes::Bytes;
 
@@ -133,10 +133,8 @@ impl Acl {
         let count = |tag: Tag| entries.iter().filter(|entry| entry.tag == tag).count();
         let names = entries.iter().any(|entry| matches!(entry.tag, Tag::User(_) | Tag::NamedGroup(_)));
         let whole = [Tag::Owner, Tag::Group, Tag::Other].into_iter().all(|tag| count(tag) == 1);
-        let mut tags: Vec<Tag> = entries.iter().map(|entry| entry.tag).collect();
-        tags.sort_unstable();
-        let unique = tags.windows(2).all(|pair| pair[0] != pair[1]);
-        if whole && unique && (!names || count(Tag::Mask) == 1) { Ok(Self(entries)) } else { Err(InvalidAcl) }
+        let masks = count(Tag::Mask);
+        if whole && masks <= 1 && (!names || masks == 1) { Ok(Self(entries)) } else { Err(InvalidAcl) }
     }
 
     /// Whether nine permission bits say the same.

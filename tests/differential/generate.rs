@@ -174,6 +174,10 @@ impl<'a> Generator<'a> {
         for (percent, flag) in some {
             flags |= if self.random.percent(percent) { flag } else { 0 };
         }
+        if flags & libc::O_APPEND != 0 {
+            // Where it goes is not known before, and so neither whether that is aligned.
+            flags &= !libc::O_DIRECT;
+        }
         let slot = self.free_slot();
         let at = match self.random.below(100) {
             0..12 => {

@@ -71,7 +71,7 @@ fn others_are_refused() {
         value(&MINIMAL[..2]),
         value(&[MINIMAL[0], MINIMAL[1], MINIMAL[2], MINIMAL[2]]),
         value(&[NAMED[0], NAMED[1], NAMED[2], NAMED[4]]),
-        value(&[NAMED[0], NAMED[1], NAMED[1], NAMED[2], NAMED[3], NAMED[4]]),
+        value(&[NAMED[0], NAMED[1], NAMED[2], NAMED[3], NAMED[3], NAMED[4]]),
         value(&[(1, 8, NO_ID), MINIMAL[1], MINIMAL[2]]),
         value(&[(3, 7, NO_ID), MINIMAL[1], MINIMAL[2]]),
         value(&[MINIMAL[0], (2, 7, NO_ID), MINIMAL[1], NAMED[3], MINIMAL[2]]),

@@ -102,7 +102,7 @@ impl Dispatcher {
             Request::GetAttr => self.attr(self.on_inode(call), fs.getattr(node)),
             Request::StatX => self.statx(self.on_inode(call), fs.getattr(node)),
             Request::SetAttr { set } => {
-                self.attr(self.on_inode(call), fs.setattr(caller, Thread(header.pid), node, set))
+                self.attr(self.on_inode(call), fs.setattr(caller, Thread(header.pid), node, set));
             }
             Request::ReadLink => {
                 self.reply(self.on_inode(call), fs.readlink(node), |target: Bytes, answer| answer.bytes(&target));
@@ -161,10 +161,10 @@ impl Dispatcher {
             },
             Request::GetXattr { name, room } => self.sized(self.on_inode(call), fs.getxattr(node, name), room),
             Request::ListXattr { room } => {
-                self.sized(self.on_inode(call), fs.listxattr(Thread(header.pid), node), room)
+                self.sized(self.on_inode(call), fs.listxattr(Thread(header.pid), node), room);
             }
             Request::RemoveXattr { name } => {
-                self.done(self.on_inode(call), fs.removexattr(caller, Thread(header.pid), node, name))
+                self.done(self.on_inode(call), fs.removexattr(caller, Thread(header.pid), node, name));
             }
             Request::OpenDir => self.opendir(self.on_inode(call), fs.opendir(caller, node)),
             Request::ReadDir { handle, offset, room, plus } => {
