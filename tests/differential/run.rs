@@ -188,7 +188,7 @@ impl Played {
         }
         let fact = match (volume, local) {
             (Outcome::Done(volume), Outcome::Done(local)) => {
-                volume.iter().zip(local).find(|(volume, local)| volume != local).map(|(volume, local)| (volume, local))
+                volume.iter().zip(local).find(|(volume, local)| volume != local)
             }
             _ => None,
         };

@@ -45,6 +45,10 @@ impl Process {
 
     pub(super) fn set_flags(&self, slot: Slot, flag: SetFlag) -> Facts {
         let handle = self.handle(slot)?;
+        if handle.direct && matches!(flag, SetFlag::Append) {
+            // Where an append goes is not known before, and so neither whether that is aligned.
+            return Err(Stop::Skipped("O_DIRECT, and appending"));
+        }
         let now = OFlag::from_bits_retain(fcntl(&handle.fd, FcntlArg::F_GETFL)?);
         let append = match flag {
             SetFlag::Append => now | OFlag::O_APPEND,
