@@ -46,7 +46,7 @@ impl FileSystem {
         flags: OFlag,
         kill_privileges: bool,
     ) -> Reply<Written> {
-        let Some(OpenFile { ino, bypass }) = self.shared.files.lock().file(handle) else {
+        let Some(OpenFile { ino, bypass, .. }) = self.shared.files.lock().file(handle) else {
             return Reply::Now(Err(PosixError::BadHandle));
         };
         if data.is_empty() {
@@ -57,6 +57,8 @@ impl FileSystem {
             return Reply::Now(Err(PosixError::FileTooLarge));
         }
         let at = if append { WriteAt::End } else { WriteAt::Offset(offset) };
+        // As for any change.
+        self.shared.session.allow_changes();
         let written = self.shared.session.write(caller, ino, at, data, kill_privileges);
         let shared = Arc::clone(&self.shared);
         // Behind a write through its page cache the kernel sends an fsync itself.

@@ -10,7 +10,9 @@
 //!   creates that were in flight before it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Instant;
 
+use holdfast_client::Access;
 use holdfast_core::id::{InodeId, LockOwner};
 
 /// An open file, as the kernel names it in its requests. Never used twice in a mount's life.
@@ -37,6 +39,19 @@ pub(super) struct OpenFile {
     pub(super) ino: InodeId,
     /// The kernel's page cache is not used for it.
     pub(super) bypass: bool,
+    /// What it is open for.
+    pub(super) access: Access,
+    /// For whom, once that is known.
+    pub(super) opener: Option<Opener>,
+}
+
+/// Who opened a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opener {
+    /// The process, in the mounter's pid namespace; 0: not visible there.
+    pub(super) pid: u32,
+    /// When.
+    pub(super) since: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -116,6 +131,18 @@ impl OpenFiles {
     /// What a handle stands for.
     pub(super) fn file(&self, handle: Handle) -> Option<OpenFile> {
         self.files.get(&handle).copied()
+    }
+
+    /// Notes who opened a handle.
+    pub(super) fn note_opener(&mut self, handle: Handle, opener: Opener) {
+        if let Some(file) = self.files.get_mut(&handle) {
+            file.opener = Some(opener);
+        }
+    }
+
+    /// At most so many open files, for people.
+    pub(super) fn some(&self, max: usize) -> (Vec<OpenFile>, bool) {
+        (self.files.values().take(max).copied().collect(), self.files.len() > max)
     }
 
     /// Whether an inode is open here, or about to be.

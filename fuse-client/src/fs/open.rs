@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use holdfast_client::Access;
 use holdfast_core::attr::{Attr, FileKind};
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{InodeId, LockOwner};
@@ -117,8 +118,21 @@ impl FileSystem {
     }
 }
 
+impl OpenFile {
+    /// A file that is opened with these flags.
+    pub(super) fn new(ino: InodeId, flags: OFlag) -> Self {
+        let mode = flags & OFlag::O_ACCMODE;
+        let access = Access {
+            read: mode != OFlag::O_WRONLY,
+            write: mode != OFlag::O_RDONLY,
+            append: flags.contains(OFlag::O_APPEND),
+        };
+        Self { ino, bypass: bypasses(flags), access, opener: None }
+    }
+}
+
 /// Whether a handle goes past the kernel's page cache.
-pub(super) fn bypasses(flags: OFlag) -> bool {
+fn bypasses(flags: OFlag) -> bool {
     let writes = flags & OFlag::O_ACCMODE != OFlag::O_RDONLY;
     flags.contains(OFlag::O_DIRECT) || (writes && flags.contains(OFlag::O_APPEND))
 }
@@ -170,7 +184,7 @@ struct Opening {
 impl Opening {
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ino = self.ino.take().ok_or(PosixError::Io)?;
-        let file = OpenFile { ino, bypass: bypasses(flags) };
+        let file = OpenFile::new(ino, flags);
         let handle = self.shared.files.lock().finish_open(file);
         Ok(self.shared.opened(handle, attr, file))
     }

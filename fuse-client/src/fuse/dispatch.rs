@@ -2,6 +2,7 @@
 //!
 //! Answers from memory go out on the thread that read the request; what has to wait becomes a task.
 
+mod locks;
 mod shape;
 
 use std::sync::Arc;
@@ -9,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use holdfast_client::LockTicket;
 use holdfast_core::attr::{FileKind, Mode};
 use holdfast_core::error::PosixError;
 use holdfast_core::id::LockOwner;
@@ -18,10 +18,10 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag};
 use tokio::runtime::Handle as Runtime;
 
-use self::shape::{listing_out, lock_out, lock_request, open_flags, statfs_out, xattr_mode};
+use self::shape::{listing_out, open_flags, statfs_out, xattr_mode};
 use super::abi::{self, Opcode};
 use super::answer::Answer;
-use super::decode::{self, Header, Lock, Request};
+use super::decode::{self, Header, Request};
 use super::device::Device;
 use super::encode::{Output, Ttl, kind_of_bits};
 use super::inflight::Inflight;
@@ -29,7 +29,7 @@ use super::notify::Notifier;
 use super::places::{Place, Places};
 use super::stale::StaleThreads;
 use super::task;
-use crate::fs::{Created, Entry, FileSystem, Handle, LockWait, Node, Opened, Outcome, Pin, RenameFlags, Reply};
+use crate::fs::{Created, Entry, FileSystem, Handle, Node, Opened, Outcome, Pin, RenameFlags, Reply};
 use crate::stats::Stats;
 
 /// How long what was looked up on a second walk is kept, for the open that follows at once.
@@ -143,7 +143,7 @@ impl Dispatcher {
                 self.done(call, fs.release(Handle(handle), flock_owner.map(LockOwner)));
             }
             Request::FSync | Request::FSyncDir => self.done(call, fs.fsync(node)),
-            Request::Flush { owner } => self.done(call, fs.flush(node, LockOwner(owner))),
+            Request::Flush { owner } => self.flush(call, fs.flush(node, LockOwner(owner))),
             Request::SetXattr { name, value, flags } => match xattr_mode(flags) {
                 Some(mode) => self.done(self.on_inode(call), fs.setxattr(caller, node, name, value, mode)),
                 None => call.answer.error(PosixError::Invalid),
@@ -291,22 +291,24 @@ impl Dispatcher {
     }
 
     fn open(&self, call: Call, reply: Reply<Opened>) {
-        let (fs, stale, thread) = (self.fs.clone(), Arc::clone(&self.stale), call.thread);
+        let (fs, opens, stale, thread) = (self.fs.clone(), self.fs.clone(), Arc::clone(&self.stale), call.thread);
         let encode = move |opened: Opened, answer: Answer| {
             stale.opened(thread);
             let mut out = Output::default();
             answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
+            opens.note_opener(opened.handle, thread);
         };
         self.reply_or(call, reply, encode, move |opened| drop(fs.release(opened.handle, None)));
     }
 
     fn create(&self, call: Call, reply: Reply<Created>) {
-        let (fs, ttl) = (self.fs.clone(), self.ttl);
+        let (fs, opens, ttl, thread) = (self.fs.clone(), self.fs.clone(), self.ttl, call.thread);
         let encode = move |created: Created, answer: Answer| match created {
             Created::New(entry, opened) => {
                 let mut out = Output::with_capacity(abi::ENTRY_OUT + 16);
                 out.entry_out(entry.node.0, &entry.attr, ttl);
                 answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
+                opens.note_opener(opened.handle, thread);
             }
             // Makes the kernel walk the path again, and open what it finds with all its checks.
             Created::Raced => answer.errno(Errno::ESTALE),
@@ -376,35 +378,6 @@ impl Dispatcher {
                 answer.bytes(&value);
             }
         });
-    }
-
-    fn lock(&self, call: Call, lock: Lock, wait: bool) {
-        let Some(request) = lock_request(lock) else { return call.answer.error(PosixError::Invalid) };
-        let LockWait { reply, cancel } = self.fs.lock(request, wait);
-        match (reply, cancel) {
-            (Reply::Later(future), Some(ticket)) => self.wait_for_lock(call, future, ticket),
-            (reply, _) => self.done(call, reply),
-        }
-    }
-
-    fn wait_for_lock(&self, call: Call, mut future: BoxFuture<'static, Outcome<()>>, ticket: LockTicket) {
-        let mut wait = self.inflight.enter(call.answer.unique());
-        task::start(&self.runtime, async move {
-            let outcome = tokio::select! {
-                biased;
-                outcome = &mut future => outcome,
-                () = wait.interrupted() => {
-                    ticket.cancel();
-                    future.await
-                }
-            };
-            call.finish(outcome, |(), answer| answer.done());
-        });
-    }
-
-    fn query_lock(&self, call: Call, lock: Lock) {
-        let Some(request) = lock_request(lock) else { return call.answer.error(PosixError::Invalid) };
-        self.reply(call, self.fs.query_lock(request), move |conflict, answer| answer.body(&lock_out(conflict, lock)));
     }
 }
 

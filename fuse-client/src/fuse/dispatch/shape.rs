@@ -34,6 +34,7 @@ pub(super) fn lock_request(lock: Lock) -> Option<LockRequest> {
         mode: lock.mode,
         range: LockRange::new(lock.start, lock.end)?,
         pid: lock.pid,
+        open_file: false,
     })
 }
 

@@ -10,7 +10,7 @@ use holdfast_core::op::{NewNode, OpReply};
 use super::{Decision, Txn};
 use crate::meta::keys;
 use crate::meta::record::entry::Entry;
-use crate::meta::record::inode::{DIRECTORY_BYTES, Inode};
+use crate::meta::record::inode::{DIRECTORY_BYTES, Inode, NamedAt};
 
 /// A new inode under a new name.
 pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: &NewNode, mode: Mode) -> Decision {
@@ -26,6 +26,7 @@ pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: 
     let (gid, mode) = inherit(txn, &directory, kind, mode);
     let now = txn.context.now;
     let is_directory = kind == FileKind::Directory;
+    let cookie = txn.new_cookie();
     let inode = Inode {
         kind,
         mode,
@@ -45,13 +46,13 @@ pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: 
         xattr_bytes: 0,
         parent: is_directory.then_some(parent),
         entries: 0,
+        named: Some(NamedAt { directory: parent, cookie }),
     };
     if let NewNode::Symlink { target } = node {
         txn.put(keys::symlink(ino), &Txn::store_bytes(target));
     }
     txn.put_inode(ino, &inode);
     txn.add_inode();
-    let cookie = txn.new_cookie();
     txn.put_entry(parent, name, Entry { ino, kind, cookie });
     directory.entries += 1;
     directory.nlink += u32::from(is_directory);
