@@ -75,6 +75,14 @@ pub(crate) fn awaits_lock_of_open_file(thread: u32) -> bool {
     call == Some(libc::SYS_fcntl) && command == u64::try_from(libc::F_OFD_SETLKW).ok()
 }
 
+/// Whether a thread, which waits for an answer, is in one of the calls that rename. `None`: it is
+/// still running towards its wait, or `/proc` does not tell.
+pub(crate) fn renames(thread: u32) -> Option<bool> {
+    let text = fs::read_to_string(format!("/proc/{thread}/syscall")).ok()?;
+    let call = text.split_ascii_whitespace().next()?.parse::<i64>().ok()?;
+    Some([libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2].contains(&call))
+}
+
 /// proc_pid_stat(5), as far as it matters here.
 struct Stat {
     state: u8,

@@ -20,6 +20,7 @@ use tokio::runtime::Handle as Runtime;
 
 use self::shape::{listing_out, open_flags, statfs_out, xattr_mode};
 use super::abi::{self, Opcode};
+use super::aliases::Aliases;
 use super::answer::Answer;
 use super::decode::{self, Header, Request};
 use super::device::Device;
@@ -30,6 +31,7 @@ use super::places::{Place, Places};
 use super::stale::StaleThreads;
 use super::task;
 use crate::fs::{Created, Entry, FileSystem, Handle, Node, Opened, Outcome, Pin, RenameFlags, Reply};
+use crate::process;
 use crate::stats::Stats;
 
 /// How long what was looked up on a second walk is kept, for the open that follows at once.
@@ -49,6 +51,7 @@ pub(super) struct Dispatcher {
     inflight: Arc<Inflight>,
     stale: Arc<StaleThreads>,
     places: Arc<Places>,
+    aliases: Arc<Aliases>,
 }
 
 impl Dispatcher {
@@ -62,6 +65,7 @@ impl Dispatcher {
             inflight: Arc::default(),
             stale: Arc::default(),
             places: Arc::default(),
+            aliases: Arc::default(),
         }
     }
 
@@ -88,16 +92,17 @@ impl Dispatcher {
 
     fn request(&self, header: Header, request: Request<'_>, answer: Answer) {
         let fs = &self.fs;
-        let node = Node(header.node);
+        let node = self.aliases.resolve(header.node);
         let caller = Caller { uid: header.uid, gid: header.gid };
         let call = Call { thread: header.pid, on_inode: None, answer };
         match request {
             Request::Lookup { name } if self.stale.walks_again(header.pid) => {
                 let reply = fs.lookup_pinned(caller, node, name);
-                self.entry_pinned(call, self.met(reply, node, name, |found| &found.0));
+                let reply = self.met(reply, header, name, |found| &found.0);
+                self.entry_pinned(call, reply);
             }
             Request::Lookup { name } => {
-                self.entry(call, self.met(fs.lookup(node, name), node, name, |entry| entry));
+                self.entry(call, self.met(fs.lookup(node, name), header, name, |entry| entry));
             }
             Request::GetAttr => self.attr(self.on_inode(call), fs.getattr(node)),
             Request::StatX => self.statx(self.on_inode(call), fs.getattr(node)),
@@ -112,13 +117,13 @@ impl Dispatcher {
             },
             Request::MkDir { name, mode } => {
                 let reply = fs.mkdir(caller, node, name, Mode::from_bits(mode));
-                self.entry(call, self.met(reply, node, name, |entry| entry));
+                self.entry(call, self.met(reply, header, name, |entry| entry));
             }
             Request::Unlink { name } => self.done(call, fs.unlink(caller, node, name)),
             Request::RmDir { name } => self.done(call, fs.rmdir(caller, node, name)),
             Request::Rename { name, new_parent, new_name, flags } => {
-                let to = (Node(new_parent), new_name);
-                let (old, new) = (Place::new(node, name), Place::new(to.0, to.1));
+                let to = (self.aliases.resolve(new_parent), new_name);
+                let (old, new) = (Place::new(header.node, name), Place::new(new_parent, new_name));
                 let (places, exchange) = (Arc::clone(&self.places), flags & libc::RENAME_EXCHANGE != 0);
                 self.reply(call, fs.rename(caller, (node, name), to, RenameFlags(flags)), move |(), answer| {
                     places.renamed(&old, new, exchange);
@@ -156,9 +161,10 @@ impl Dispatcher {
                 answer.body(out.open_out(handle.0, 0));
             }),
             Request::ReadDir { handle, offset, room, plus } => {
-                let ttl = self.ttl;
+                let (ttl, directory) = (self.ttl, header.node);
+                let (aliases, places) = (Arc::clone(&self.aliases), Arc::clone(&self.places));
                 self.reply(call, fs.readdir(Handle(handle), offset, plus), move |listing, answer| {
-                    answer.body(&listing_out(&listing, room as usize, plus, ttl));
+                    answer.body(&listing_out(&listing, directory, (room as usize, plus), ttl, (&aliases, &places)));
                 });
             }
             Request::ReleaseDir { handle } => self.done(call, fs.releasedir(Handle(handle))),
@@ -174,7 +180,14 @@ impl Dispatcher {
                 call.answer.none();
                 self.inflight.interrupt(unique);
             }
-            Request::Forget => call.answer.none(),
+            Request::Forget { times } => {
+                self.aliases.forget(header.node, times);
+                call.answer.none();
+            }
+            Request::BatchForget { pairs } => {
+                decode::forgets(pairs).for_each(|(id, times)| self.aliases.forget(id, times));
+                call.answer.none();
+            }
             Request::Destroy => call.answer.done(),
             Request::Init { .. } => call.answer.error(PosixError::Io),
             Request::Unsupported(Opcode::Ioctl) => call.answer.errno(Errno::ENOTTY),
@@ -215,11 +228,12 @@ impl Dispatcher {
     }
 
     /// A name was looked up. If it leads to a directory that the kernel knows by another path, the
-    /// kernel drops that first.
+    /// kernel drops that first; inside of a rename it could not take up the new one all the same, so
+    /// there it hears of another node.
     fn met<T: Send + 'static>(
         &self,
         reply: Reply<T>,
-        parent: Node,
+        header: Header,
         name: &[u8],
         entry: impl FnOnce(&T) -> &Entry + Send + 'static,
     ) -> Reply<T> {
@@ -227,12 +241,24 @@ impl Dispatcher {
         if matches!(name, b"." | b"..") {
             return Reply::Later(future);
         }
-        let (here, places) = (Place::new(parent, name), Arc::clone(&self.places));
-        let (notifier, runtime) = (self.notifier.clone(), self.runtime.clone());
+        let (here, places) = (Place::new(header.node, name), Arc::clone(&self.places));
+        let (notifier, runtime, aliases) = (self.notifier.clone(), self.runtime.clone(), Arc::clone(&self.aliases));
         Reply::Later(Box::pin(async move {
             let found = future.await?;
             let &Entry { node, attr } = entry(&found);
-            let before = if attr.kind == FileKind::Directory { places.met(node, here) } else { None };
+            if attr.kind != FileKind::Directory {
+                return Ok(found);
+            }
+            let before = places.met(node, here);
+            let unsure = places.take_unsure(node);
+            if before.is_none() && !unsure {
+                return Ok(found);
+            }
+            if in_rename(header.pid).await {
+                aliases.renew(node);
+                return Ok(found);
+            }
+            places.unsure(node);
             if let Some(before) = before {
                 let dropped = runtime.spawn_blocking(move || notifier.drop_name(before.parent, &before.name));
                 // When it takes longer the kernel says what it says; the drop goes on.
@@ -253,18 +279,18 @@ impl Dispatcher {
     }
 
     fn entry(&self, call: Call, reply: Reply<Entry>) {
-        let ttl = self.ttl;
+        let (ttl, aliases) = (self.ttl, Arc::clone(&self.aliases));
         self.reply(call, reply, move |entry, answer| {
             let mut out = Output::with_capacity(abi::ENTRY_OUT);
-            answer.body(out.entry_out(entry.node.0, &entry.attr, ttl));
+            answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
         });
     }
 
     fn entry_pinned(&self, call: Call, reply: Reply<(Entry, Option<Pin>)>) {
-        let (ttl, runtime) = (self.ttl, self.runtime.clone());
+        let (ttl, runtime, aliases) = (self.ttl, self.runtime.clone(), Arc::clone(&self.aliases));
         self.reply(call, reply, move |(entry, pin), answer| {
             let mut out = Output::with_capacity(abi::ENTRY_OUT);
-            answer.body(out.entry_out(entry.node.0, &entry.attr, ttl));
+            answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
             if pin.is_some() {
                 runtime.spawn(async move {
                     tokio::time::sleep(PINNED).await;
@@ -306,7 +332,7 @@ impl Dispatcher {
         let encode = move |created: Created, answer: Answer| match created {
             Created::New(entry, opened) => {
                 let mut out = Output::with_capacity(abi::ENTRY_OUT + 16);
-                out.entry_out(entry.node.0, &entry.attr, ttl);
+                out.entry_out(entry.node.0, entry.node.0, &entry.attr, ttl);
                 answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
                 opens.note_opener(opened.handle, thread);
             }
@@ -379,6 +405,18 @@ impl Dispatcher {
             }
         });
     }
+}
+
+/// Whether a thread is in a call that renames. It may be a moment before its wait shows.
+async fn in_rename(thread: u32) -> bool {
+    for _ in 0..5 {
+        match process::renames(thread) {
+            Some(renames) => return renames,
+            None => tokio::time::sleep(Duration::from_micros(200)).await,
+        }
+    }
+    // Not known: as if it were, since that is never wrong.
+    true
 }
 
 /// A request under way.
