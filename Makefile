@@ -65,8 +65,10 @@ install: ## Install below PREFIX (/usr/local), and mount(8)'s helper in /sbin; a
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)/sbin $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install -m 0755 $(BIN)/holdfast $(BIN)/holdfastd $(BIN)/holdfast-runtime $(DESTDIR)$(PREFIX)/bin
 	ln -sfn $(PREFIX)/bin/holdfast $(DESTDIR)/sbin/mount.holdfast
+	ln -sfn $(PREFIX)/bin/holdfast $(DESTDIR)/sbin/mount.fuse.holdfast
 	$(BIN)/holdfast completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/holdfast
 
 uninstall: ## Remove what install put there
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,holdfast holdfastd holdfast-runtime) \
-	  $(DESTDIR)/sbin/mount.holdfast $(DESTDIR)$(PREFIX)/share/bash-completion/completions/holdfast
+	  $(DESTDIR)/sbin/mount.holdfast $(DESTDIR)/sbin/mount.fuse.holdfast \
+	  $(DESTDIR)$(PREFIX)/share/bash-completion/completions/holdfast

@@ -7,6 +7,7 @@ use holdfast_client::ServerAddress;
 
 use crate::command::completions::CompletionsArgs;
 use crate::command::demo::DemoArgs;
+use crate::command::inspect::InspectArgs;
 use crate::command::mount::MountArgs;
 use crate::command::run::RunArgs;
 use crate::command::tls::TlsArgs;
@@ -78,6 +79,10 @@ pub enum Command {
     Run(RunArgs),
     /// Show the server, its volumes, and this host's mounts
     Status,
+    /// Show who holds and who awaits which lock of a volume, on which host
+    Locks(InspectArgs),
+    /// Show who has which file of a volume open, on which host
+    Open(InspectArgs),
     /// Make certificates for servers and clients
     Tls(TlsArgs),
     /// See it work on this machine: a server, two hosts, two containers, one volume

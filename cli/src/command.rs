@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod demo;
+pub mod inspect;
 pub mod mount;
 pub mod run;
 pub mod status;

@@ -9,6 +9,8 @@ use crate::failure::{Failure, Result};
 
 /// The name under which this program is the helper.
 pub const NAME: &str = "mount.holdfast";
+/// The same for a mount that is there already, which the kernel lists as `fuse.holdfast`: remounts.
+const NAME_OF_MOUNTED: &str = "mount.fuse.holdfast";
 
 /// mount(8): "incorrect invocation or permissions".
 pub const EXIT_USAGE: u8 = 1;
@@ -35,7 +37,7 @@ pub struct Call {
 /// Whether the program was called as the helper.
 #[must_use]
 pub fn is_called(program: &Path) -> bool {
-    program.file_name().is_some_and(|name| name == NAME)
+    program.file_name().is_some_and(|name| name == NAME || name == NAME_OF_MOUNTED)
 }
 
 /// Reads the arguments that follow the program's name.

@@ -40,6 +40,8 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<ExitCode> {
         Command::Mount(args) => command::mount::run(args, &global, output),
         Command::Umount(args) => command::umount::run(args, output),
         Command::Status => command::status::run(&global, output),
+        Command::Locks(args) => command::inspect::locks(&args, &global, output),
+        Command::Open(args) => command::inspect::open(&args, &global, output),
         Command::Tls(args) => command::tls::run(args, output),
         Command::Demo(args) => command::demo::run(args, output),
         Command::Version => command::version::run(&global, output),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::volume::{Quota, VolumeInfo, VolumeSpec};
 use holdfast_proto::error::from_status;
-use holdfast_proto::v1::{self, volumes_client::VolumesClient};
+use holdfast_proto::inspect::{Listed, LockView, OpenView};
+use holdfast_proto::v1::{self, inspect_client::InspectClient, volumes_client::VolumesClient};
 use holdfast_proto::version::{Peer, negotiate};
 use holdfast_proto::volume::{ServerInfo, VolumeRef};
 use tonic::Request;
@@ -26,6 +27,7 @@ const VOLUMES_MAX: usize = 1_000_000;
 #[derive(Clone, Debug)]
 pub struct Client {
     volumes: VolumesClient<Channel>,
+    inspect: InspectClient<Channel>,
     connector: Connector,
 }
 
@@ -52,7 +54,8 @@ impl Client {
 
     /// Over a connection that there is.
     pub(crate) fn over(channel: Channel, connector: Connector) -> Self {
-        Self { volumes: limited!(VolumesClient::new(channel)), connector }
+        let inspect = limited!(InspectClient::new(channel.clone()));
+        Self { volumes: limited!(VolumesClient::new(channel)), inspect, connector }
     }
 
     /// Makes a volume; `true`: it was not there. The same name and spec again is no error.
@@ -121,6 +124,26 @@ impl Client {
         volume(answer.into_inner().volume)
     }
 
+    /// Who holds and who awaits which lock of a volume.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn list_locks(&self, volume_ref: &VolumeRef) -> Result<Listed<LockView>> {
+        let request = v1::ListLocksRequest { volume: Some(volume_ref.into()) };
+        let answer = self.inspect.clone().list_locks(self.call(request)).await.map_err(from_status)?.into_inner();
+        Ok(Listed { rows: rows("list of locks", answer.locks)?, cut: answer.cut })
+    }
+
+    /// Who has which file of a volume open.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn list_opens(&self, volume_ref: &VolumeRef) -> Result<Listed<OpenView>> {
+        let request = v1::ListOpensRequest { volume: Some(volume_ref.into()) };
+        let answer = self.inspect.clone().list_opens(self.call(request)).await.map_err(from_status)?.into_inner();
+        Ok(Listed { rows: rows("list of open files", answer.opens)?, cut: answer.cut })
+    }
+
     /// The server, as it tells of itself.
     ///
     /// # Errors
@@ -140,6 +163,11 @@ impl Client {
 fn volume(wire: Option<v1::Volume>) -> Result<VolumeInfo> {
     let wire = wire.ok_or_else(|| distrust("description of a volume", "it is absent"))?;
     VolumeInfo::try_from(wire).map_err(|error| distrust("description of a volume", error.message()))
+}
+
+fn rows<W, T: TryFrom<W, Error = Error>>(what: &str, wire: Vec<W>) -> Result<Vec<T>> {
+    let rows: Result<Vec<T>> = wire.into_iter().map(TryInto::try_into).collect();
+    rows.map_err(|error| distrust(what, error.message()))
 }
 
 /// The server sent what cannot be: its defect, or somebody else's server.

@@ -16,10 +16,14 @@ pub use admin::Client;
 pub use clock::{BootClock, Clock};
 pub use endpoint::{CONNECT_TIMEOUT_DEFAULT, Endpoint, PORT_DEFAULT, ServerAddress, TlsFiles, Token};
 pub use holdfast_proto::data::{Piece, ReadData};
+pub use holdfast_proto::inspect::{
+    Access, ClientView, DESCRIPTION_ITEMS_MAX, Description, HandleView, Listed, LockView, OpenFile, OpenView, Process,
+};
 pub use holdfast_proto::invalidate::Invalidation;
 pub use holdfast_proto::lock::LockConflict;
 pub use holdfast_proto::namespace::{DirEntry, DirPage, FsStat};
 pub use holdfast_proto::volume::{ServerInfo, VolumeRef};
 pub use session::{
-    InvalidateDone, LockTicket, Patience, Session, SessionEvents, SessionInfo, SessionOptions, SessionStats,
+    DescribeDone, InvalidateDone, LockTicket, Patience, Session, SessionEvents, SessionInfo, SessionOptions,
+    SessionStats,
 };

@@ -33,6 +33,7 @@ use crate::channel::{Connector, Purpose};
 use crate::endpoint::Endpoint;
 
 mod backoff;
+mod describe;
 mod invalidate;
 mod link;
 mod lock;
@@ -46,6 +47,7 @@ mod stage;
 mod state;
 mod syncs;
 
+pub use describe::DescribeDone;
 pub use invalidate::InvalidateDone;
 pub use lock::LockTicket;
 pub use options::{Patience, SessionEvents, SessionInfo, SessionOptions, SessionStats};
@@ -366,6 +368,22 @@ impl Session {
         let (waiter, answer) = oneshot::channel();
         self.shared().update(|state| state.query_lock(ask, waiter))?;
         lock::heard(answer).await
+    }
+
+    /// The processes that hold or await locks, as this host numbers them, each with a time for which
+    /// it has been there at least.
+    #[must_use]
+    pub fn lock_users(&self) -> Vec<(u32, Duration)> {
+        let now = self.shared().now();
+        self.shared().look(|state| state.lock_users(now))
+    }
+
+    /// Ends `read_only`: changes that are submitted from here on are carried out.
+    pub fn allow_changes(&self) {
+        let shared = self.shared();
+        if shared.look(State::is_read_only) && shared.turn(State::allow_changes) {
+            shared.kick.notify_one();
+        }
     }
 
     /// Leaves: everything submitted is made durable, then locks and opens go. For all clones.

@@ -8,7 +8,10 @@ mod table;
 
 pub use table::{Acquire, LockTable, Outcome, Ticket, Woken};
 
+use std::time::Duration;
+
 use crate::id::{InodeId, LockOwner, SessionId};
+use crate::session::BootTime;
 
 /// Two kinds of lock that do not see each other, as on Linux.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +94,18 @@ pub struct LockAsk {
     pub range: LockRange,
     /// The process, for people and `F_GETLK`.
     pub pid: u32,
+    /// Known to be an open-file-description lock: its waits are not looked at for deadlocks, since
+    /// any process that has the file may let go (fcntl(2)).
+    pub open_file: bool,
+}
+
+/// What a session that comes back says it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LockClaim {
+    /// The lock.
+    pub ask: LockAsk,
+    /// For how long it has held it.
+    pub held_for: Duration,
 }
 
 /// A lock that is held.
@@ -106,4 +121,29 @@ pub struct HeldLock {
     pub range: LockRange,
     /// The process that took it.
     pub pid: u32,
+    /// When it was granted, on the clock that the table was told.
+    pub since: BootTime,
+}
+
+impl HeldLock {
+    /// As a session may see it that asks who is in its way: the number of a process means something
+    /// on its own host only, elsewhere it could be another's. 0 says that it runs elsewhere, as for
+    /// locks on NFS.
+    #[must_use]
+    pub fn seen_by(self, session: SessionId) -> Self {
+        Self { pid: if self.holder.session == session { self.pid } else { 0 }, ..self }
+    }
+}
+
+/// A lock that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AwaitedLock {
+    /// Names the wait.
+    pub ticket: Ticket,
+    /// By whom.
+    pub session: SessionId,
+    /// What for.
+    pub ask: LockAsk,
+    /// Since when, on the clock that the table was told.
+    pub since: BootTime,
 }

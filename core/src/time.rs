@@ -1,5 +1,7 @@
 //! Points in time as files carry them. Nothing here reads a clock.
 
+use std::time::Duration;
+
 /// Seconds and nanoseconds since 1970-01-01 UTC, as stat(2) shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
@@ -14,5 +16,27 @@ impl Timestamp {
     #[must_use]
     pub const fn new(secs: i64, nanos: u32) -> Option<Self> {
         if nanos < 1_000_000_000 { Some(Self { secs, nanos }) } else { None }
+    }
+
+    /// The time so long before.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        let borrow = span.subsec_nanos() > self.nanos;
+        let secs = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        let nanos = self.nanos + if borrow { 1_000_000_000 } else { 0 } - span.subsec_nanos();
+        Self { secs: self.secs.saturating_sub(secs).saturating_sub(i64::from(borrow)), nanos }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_before_others() {
+        let time = Timestamp { secs: 10, nanos: 5 };
+        assert_eq!(time.before(Duration::new(3, 5)), Timestamp { secs: 7, nanos: 0 });
+        assert_eq!(time.before(Duration::new(0, 6)), Timestamp { secs: 9, nanos: 999_999_999 });
+        assert_eq!(time.before(Duration::from_secs(u64::MAX)), Timestamp { secs: i64::MIN + 11, nanos: 5 });
     }
 }

@@ -10,6 +10,7 @@
 mod attributes;
 mod credentials;
 mod data;
+mod describe;
 mod directories;
 mod handles;
 mod locks;
@@ -177,6 +178,11 @@ impl Shared {
 
     /// Submits a change. It has its place in the order when this returns.
     fn submit(&self, caller: Caller, op: Op) -> impl Future<Output = Outcome<OpReply>> + Send + 'static + use<> {
+        if !matches!(op, Op::Open { truncate: false, .. } | Op::Close { .. }) {
+            // The kernel lets nothing through that its mount does not allow: it was remounted to be
+            // written to.
+            self.session.allow_changes();
+        }
         self.session.submit(caller, op).map(|outcome| outcome.map_err(|error| errno::answer(&error)))
     }
 

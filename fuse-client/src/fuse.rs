@@ -12,6 +12,7 @@
 //! waits holds no thread; a process that is killed stops waiting, whatever the server does.
 
 mod abi;
+mod aliases;
 mod answer;
 mod clone;
 mod decode;

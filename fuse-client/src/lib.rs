@@ -14,5 +14,6 @@ pub mod errno;
 pub mod fs;
 pub mod fuse;
 pub mod mount;
+mod process;
 pub mod stats;
 pub mod unmount;

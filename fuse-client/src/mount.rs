@@ -15,6 +15,7 @@ pub mod options;
 pub mod point;
 mod readahead;
 pub mod record;
+pub mod remount;
 pub mod run;
 pub mod source;
 pub mod table;

@@ -155,7 +155,7 @@ pub(crate) fn abort(minor: u32) {
 }
 
 /// The mount at a directory, without touching the mounted file system.
-fn find(dir: &Path) -> Result<MountEntry> {
+pub(crate) fn find(dir: &Path) -> Result<MountEntry> {
     let shown = dir.display();
     let unreadable = |error: std::io::Error| {
         Error::new(ErrorKind::Unavailable, "cannot read the list of mounts in /proc; is /proc mounted?").because(error)

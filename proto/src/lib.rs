@@ -17,6 +17,7 @@ pub mod v1 {
 pub mod attr;
 pub mod data;
 pub mod error;
+pub mod inspect;
 pub mod invalidate;
 pub mod lock;
 pub mod metadata;

@@ -1,11 +1,14 @@
 //! Advisory locks.
 
+use std::time::Duration;
+
 use holdfast_core::error::{Error, Result};
-use holdfast_core::id::{LockOwner, SessionId};
-use holdfast_core::lock::{HeldLock, Holder, LockAsk, LockMode, LockRange, LockSpace};
+use holdfast_core::id::LockOwner;
+use holdfast_core::lock::{HeldLock, LockAsk, LockClaim, LockMode, LockRange, LockSpace};
 
 use crate::attr::inode;
 use crate::error::invalid;
+use crate::inspect::millis;
 use crate::v1;
 
 impl From<&LockAsk> for v1::Lock {
@@ -18,6 +21,7 @@ impl From<&LockAsk> for v1::Lock {
             start: ask.range.start(),
             end: ask.range.end(),
             pid: ask.pid,
+            open_file: ask.open_file,
         }
     }
 }
@@ -42,7 +46,8 @@ impl TryFrom<v1::Lock> for LockAsk {
             LockSpace::Record => LockRange::new(wire.start, wire.end)
                 .ok_or_else(|| invalid(format!("a lock cannot cover bytes {} to {}", wire.start, wire.end)))?,
         };
-        Ok(Self { ino: inode(wire.ino)?, space, owner: LockOwner(wire.owner), mode, range, pid: wire.pid })
+        let v1::Lock { owner, pid, open_file, .. } = wire;
+        Ok(Self { ino: inode(wire.ino)?, space, owner: LockOwner(owner), mode, range, pid, open_file })
     }
 }
 
@@ -73,9 +78,15 @@ pub fn required(wire: Option<v1::Lock>) -> Result<LockAsk> {
 ///
 /// # Errors
 /// `Invalid` when the lock is absent or does not fit.
-pub fn claimed(wire: v1::HeldLock) -> Result<Option<LockAsk>> {
+pub fn claimed(wire: v1::HeldLock) -> Result<Option<LockClaim>> {
     let ask = required(wire.lock)?;
-    Ok(ask.mode.map(|_| ask))
+    Ok(ask.mode.map(|_| LockClaim { ask, held_for: Duration::from_millis(wire.held_ms) }))
+}
+
+/// What a session claims to hold, for its `Hello`.
+#[must_use]
+pub fn claim_to_wire(claim: &LockClaim) -> v1::HeldLock {
+    v1::HeldLock { lock: Some((&claim.ask).into()), held_ms: millis(claim.held_for) }
 }
 
 /// A lock that is in the way of another (fcntl(2) `F_GETLK`). Whose session it is stays private.
@@ -85,14 +96,13 @@ pub struct LockConflict {
     pub mode: LockMode,
     /// Which bytes.
     pub range: LockRange,
-    /// The process that holds it, as its own host numbers it.
+    /// The process that holds it, as this host numbers it; 0: it runs on another one.
     pub pid: u32,
 }
 
-/// The lock that is in the way, as an answer to a query: without the owner's name, which means
-/// nothing to others.
+/// A lock that is held: without the owner's name, which means nothing to others.
 #[must_use]
-pub fn conflict_to_wire(held: &HeldLock, ino: holdfast_core::id::InodeId) -> v1::Lock {
+pub fn held_to_wire(held: &HeldLock, ino: holdfast_core::id::InodeId) -> v1::Lock {
     v1::Lock {
         ino: ino.0,
         space: space_to_wire(held.space).into(),
@@ -101,6 +111,7 @@ pub fn conflict_to_wire(held: &HeldLock, ino: holdfast_core::id::InodeId) -> v1:
         start: held.range.start(),
         end: held.range.end(),
         pid: held.pid,
+        open_file: false,
     }
 }
 
@@ -112,13 +123,6 @@ impl TryFrom<v1::Lock> for LockConflict {
         let mode = ask.mode.ok_or_else(|| invalid("the lock that is in the way is none"))?;
         Ok(Self { mode, range: ask.range, pid: ask.pid })
     }
-}
-
-/// The same claim with its session, as a lock table keeps it; `None` for an unlock.
-#[must_use]
-pub fn held_by(ask: &LockAsk, session: SessionId) -> Option<HeldLock> {
-    let holder = Holder { session, owner: ask.owner };
-    ask.mode.map(|mode| HeldLock { holder, space: ask.space, mode, range: ask.range, pid: ask.pid })
 }
 
 #[cfg(test)]

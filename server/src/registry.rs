@@ -314,6 +314,14 @@ impl Registry {
         self.open_gated(&slot).await
     }
 
+    /// The owner of a volume if it is open now; it is not opened for this.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such volume.
+    pub(crate) fn owner_if_open(&self, volume: &VolumeRef) -> Result<Option<Arc<Owner>>> {
+        self.find(volume).map(|slot| slot.owner())
+    }
+
     /// Lets time pass for all open volumes, and closes those that nobody uses.
     pub(crate) fn tick(&self) {
         for slot in self.open_slots() {

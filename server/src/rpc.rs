@@ -8,6 +8,7 @@ mod auth;
 mod control;
 mod data;
 mod incoming;
+mod inspect;
 mod namespace;
 mod volumes;
 
@@ -65,6 +66,7 @@ pub(crate) fn router(config: &Config, registry: &Arc<Registry>, info: About) -> 
     let session = v1::session_server::SessionServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let namespace =
         v1::namespace_server::NamespaceServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let inspect = v1::inspect_server::InspectServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let data = v1::data_server::DataServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
@@ -94,6 +96,7 @@ pub(crate) fn router(config: &Config, registry: &Arc<Registry>, info: About) -> 
         .add_service(InterceptedService::new(volumes, auth.clone()))
         .add_service(InterceptedService::new(session, auth.clone()))
         .add_service(InterceptedService::new(namespace, auth.clone()))
+        .add_service(InterceptedService::new(inspect, auth.clone()))
         .add_service(InterceptedService::new(data, auth.clone())))
 }
 

@@ -8,9 +8,10 @@ use std::sync::{Arc, Weak};
 
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::{Epoch, InodeId, Seq, SessionId, StageId};
-use holdfast_core::lock::{HeldLock, LockAsk};
+use holdfast_core::lock::{HeldLock, LockAsk, LockClaim};
 use holdfast_core::op::AppliedOp;
 use holdfast_core::volume::MountPolicy;
+use holdfast_proto::inspect::Description;
 use holdfast_proto::invalidate::Invalidation;
 use holdfast_proto::op::OpBatch;
 use tokio::sync::mpsc;
@@ -33,7 +34,7 @@ pub(crate) struct Hello {
     pub(crate) read_only: bool,
     pub(crate) resume: bool,
     pub(crate) opens: Vec<InodeId>,
-    pub(crate) locks: Vec<LockAsk>,
+    pub(crate) locks: Vec<LockClaim>,
     pub(crate) next: Seq,
     pub(crate) pending_until: Seq,
 }
@@ -88,6 +89,8 @@ pub(crate) enum Outbound {
         id: u64,
         what: Invalidation,
     },
+    /// Who uses what there?
+    Describe(u64),
     /// The client asked to leave; all is durable. Ends the stream.
     Farewell,
     /// Ends the stream with an error.
@@ -138,6 +141,11 @@ impl Link {
     /// The session has dropped what it was told to.
     pub(crate) fn invalidate_done(&self, id: u64) -> Result<()> {
         self.owner()?.invalidate_done(self.session, self.generation, id)
+    }
+
+    /// The session says who uses what.
+    pub(crate) fn described(&self, id: u64, description: Description) -> Result<()> {
+        self.owner()?.described(self.session, self.generation, id, description)
     }
 
     /// The session leaves.

@@ -17,6 +17,7 @@
 pub(crate) use self::staging::session_lost;
 
 mod commit;
+mod inspect;
 mod invalidate;
 mod locking;
 mod member;
@@ -139,6 +140,8 @@ struct State {
     stop: Option<Stop>,
     arrivals: u64,
     generations: u64,
+    /// Questions to sessions so far.
+    questions: u64,
     last_tick: BootTime,
     idle_since: BootTime,
 }
@@ -217,6 +220,7 @@ impl Owner {
             stop: None,
             arrivals: 0,
             generations: 0,
+            questions: 0,
             last_tick: now,
             idle_since: now,
         };
@@ -316,6 +320,7 @@ impl Owner {
             self.leave(&mut state, session, why);
         }
         self.expire_stage_waits(&mut state, now);
+        self.tell_locks_the_time(&mut state);
         self.consider_recovery(&mut state);
         if !state.members.is_empty() {
             state.idle_since = now;

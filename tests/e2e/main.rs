@@ -6,6 +6,7 @@
 mod coherence;
 mod containers;
 mod crash;
+mod holders;
 mod locks;
 mod mounting;
 mod network;
@@ -13,6 +14,8 @@ mod raw;
 mod refusals;
 mod sharing;
 mod space;
+mod stuck;
+mod users;
 mod wire;
 
 use std::time::Duration;

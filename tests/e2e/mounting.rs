@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::time::Duration;
 
-use holdfast_tests::bins;
 use holdfast_tests::cluster::Cluster;
 use holdfast_tests::command::run;
 use holdfast_tests::mount::is_mounted;
@@ -40,11 +39,7 @@ fn mount_8_works_with_the_helper() {
     let (_watchdog, cluster) = one_host("fstab");
     let host = cluster.host(0);
     let (dir, fstab) = (host.dir("fstab-mount"), host.dir("etc").join("fstab"));
-    // The helper is installed on this host only: its mounts are its own.
-    let install = host.dir("install");
-    std::os::unix::fs::symlink(bins::ours("holdfast"), install.join("mount.holdfast")).unwrap();
-    let sbin = "$(readlink -f /sbin)";
-    let _ = host.sh(&format!("mount -t overlay none -o lowerdir={}:{sbin} {sbin}", install.display())).ok();
+    host.install_mount_helper();
     let line = format!("{}:/v {} holdfast defaults,_netdev,nofail 0 0\n", cluster.address(), dir.display());
     fs::write(&fstab, line).unwrap();
     let mut command = host.program(&["mount", "--fstab", &fstab.to_string_lossy(), &dir.to_string_lossy()]);
@@ -68,6 +63,43 @@ fn a_read_only_mount_refuses_changes() {
     assert_eq!(fs::create_dir(reader.at("d")).unwrap_err().raw_os_error(), Some(libc::EROFS));
     fs::write(writer.at("f"), b"z").unwrap();
     assert_eq!(fs::read(reader.at("f")).unwrap(), b"z");
+}
+
+/// `mount -o remount,ro` through mount(8), and what it means for those who use the mount.
+#[test]
+fn a_mount_can_be_remounted_while_it_is_used() {
+    let (_watchdog, cluster) = one_host("remount");
+    let host = cluster.host(0);
+    host.install_mount_helper();
+    let mount = cluster.mount(0, "v");
+    fs::write(mount.at("f"), b"x").unwrap();
+    let remount = |how: &str| host.sh(&format!("mount -o remount,{how} {}", mount.inside.display()));
+    let read_only = |result: std::io::Result<()>| result.is_err_and(|error| error.raw_os_error() == Some(libc::EROFS));
+    let writing = File::options().append(true).open(mount.at("f")).unwrap();
+    remount("ro").refused(&["busy"]);
+    drop(writing);
+    let reading = File::open(mount.at("f")).unwrap();
+    // The last release reaches the mount a moment after close(2).
+    wait::until_true("the remount", wait::SOON, || remount("ro").code == 0);
+    assert!(read_only(fs::write(mount.at("f"), b"y")));
+    assert!(read_only(fs::create_dir(mount.at("d"))) && read_only(fs::remove_file(mount.at("f"))));
+    assert!(read_only(fs::set_permissions(mount.at("f"), fs::Permissions::from_mode(0o600))));
+    assert_eq!(std::io::read_to_string(&reading).unwrap(), "x");
+    let _ = remount("rw,noexec").ok();
+    fs::write(mount.at("f"), b"y").unwrap();
+    let table = fs::read_to_string(host.mountinfo()).unwrap();
+    let line = table.lines().find(|line| line.contains(&*mount.inside.to_string_lossy())).unwrap();
+    assert!(["nosuid", "nodev", "noexec"].iter().all(|option| line.contains(option)), "{line}");
+    // One that was mounted read-only begins to write; also after its session was resumed.
+    let at = |mount: &holdfast_tests::mount::Mount| mount.inside.to_string_lossy().into_owned();
+    cluster.holdfast(&["mount", "v", &at(&mount), "-o", "remount,suid"]).refused(&["suid"]);
+    let (volume, other) = (format!("{}/v", cluster.address()), cluster.mount_with(0, "v", "ro"));
+    assert!(read_only(fs::write(other.at("g"), b"z")));
+    let _ = cluster.holdfast(&["mount", &volume, &at(&other), "-o", "remount,rw"]).ok();
+    fs::write(other.at("g"), b"z").unwrap();
+    fs::write(other.at("large"), vec![7; 300_000]).unwrap();
+    File::open(other.at("large")).unwrap().sync_all().unwrap();
+    assert_eq!(fs::read(mount.at("large")).unwrap(), vec![7; 300_000]);
 }
 
 #[test]

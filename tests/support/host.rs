@@ -13,6 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::bins;
 use crate::command::{Outcome, program, run, run_limited};
 use crate::process::{Process, mortal};
 use crate::scratch::Scratch;
@@ -116,6 +117,20 @@ impl Host {
     #[must_use]
     pub fn sh_limited(&self, script: &str, limit: Duration) -> Outcome {
         run_limited(self.program(&["sh", "-c", script]), limit)
+    }
+
+    /// Installs mount(8)'s helper, under the names that `make install` gives it, on this host only.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn install_mount_helper(&self) {
+        let install = self.dir("install");
+        for name in ["mount.holdfast", "mount.fuse.holdfast"] {
+            std::os::unix::fs::symlink(bins::ours("holdfast"), install.join(name))
+                .unwrap_or_else(|error| panic!("cannot install {name}: {error}"));
+        }
+        let sbin = "$(readlink -f /sbin)";
+        let _ = self.sh(&format!("mount -t overlay none -o lowerdir={}:{sbin} {sbin}", install.display())).ok();
     }
 
     /// A path of this host, as the test program sees it from outside.

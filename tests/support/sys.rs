@@ -1,4 +1,4 @@
-//! System calls that nix does not wrap: extended attributes, and a shared mapping.
+//! System calls that nix does not wrap: extended attributes, signals, and a shared mapping.
 //!
 //! The only module of the tests with `unsafe`.
 #![expect(unsafe_code, reason = "libc has no safe wrappers for these calls")]
@@ -8,8 +8,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::thread::JoinHandleExt as _;
 use std::path::Path;
 use std::ptr::NonNull;
+use std::thread::JoinHandle;
 
 fn text(bytes: &[u8]) -> io::Result<CString> {
     CString::new(bytes).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
@@ -68,6 +70,33 @@ pub fn remove_xattr(path: &Path, name: &str) -> io::Result<()> {
     // SAFETY: both strings end with NUL and outlive the call.
     let result = unsafe { libc::lremovexattr(path.as_ptr(), name.as_ptr()) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes a signal interrupt what this program waits in, and do nothing else; `restart`: the system
+/// call goes on afterwards (`SA_RESTART`).
+///
+/// # Panics
+/// When there is no such signal.
+pub fn catch(signal: i32, restart: bool) {
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    // SAFETY: all zeros is a valid sigaction, and the handler does nothing at all.
+    let result = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as libc::sighandler_t;
+        action.sa_flags = if restart { libc::SA_RESTART } else { 0 };
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut())
+    };
+    assert_eq!(result, 0, "sigaction: {}", io::Error::last_os_error());
+}
+
+/// Sends a signal to one thread of this program that has not been joined.
+///
+/// # Panics
+/// When that is refused.
+pub fn signal_thread<T>(thread: &JoinHandle<T>, signal: i32) {
+    // SAFETY: the handle is there, so the thread has not been joined and its id is its own.
+    let result = unsafe { libc::pthread_kill(thread.as_pthread_t(), signal) };
+    assert_eq!(result, 0, "pthread_kill: {}", io::Error::from_raw_os_error(result));
 }
 
 /// A shared mapping of the start of a file.

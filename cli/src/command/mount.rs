@@ -9,8 +9,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
-use holdfast_core::error::Error;
+use holdfast_core::error::{Error, ErrorKind};
 use holdfast_fuse::mount::record::RUN_DIR_VARIABLE;
+use holdfast_fuse::mount::remount::remount;
 use holdfast_fuse::mount::{Daemon, MountConfig, MountOptions, MountSource, default_run_dir, run_mount, spawn_daemon};
 use serde::Serialize;
 
@@ -72,6 +73,19 @@ impl Report for Mounted {
     }
 }
 
+#[derive(Debug, Serialize)]
+struct Changed {
+    directory: PathBuf,
+    read_only: bool,
+}
+
+impl Report for Changed {
+    fn text(&self) -> String {
+        let how = if self.read_only { "read-only" } else { "for reading and writing" };
+        format!("remounted {} {how}\n", self.directory.display())
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -80,6 +94,10 @@ pub fn run(args: MountArgs, global: &GlobalArgs, output: &mut Output) -> Result<
     if args.serve {
         // Standard output is the pipe to the parent, which reports; here is nothing to print.
         return serve(args, global);
+    }
+    if is_remount(&args.options) {
+        let remounted = change(&args.dir, &args.options)?;
+        return output.report(&remounted);
     }
     let prepared = prepare(&args.source, &args.dir, args.options, global)?;
     if args.foreground || prepared.options.foreground {
@@ -95,6 +113,13 @@ pub fn run(args: MountArgs, global: &GlobalArgs, output: &mut Output) -> Result<
 /// # Errors
 /// As [`run`].
 pub fn run_helper(call: Call, global: &GlobalArgs, output: &mut Output) -> Result<()> {
+    if is_remount(&call.options) {
+        if call.fake {
+            return Ok(());
+        }
+        let remounted = change(&call.directory, &call.options)?;
+        return if call.verbose { output.report(&remounted) } else { Ok(()) };
+    }
     let words =
         if call.sloppy { call.options.into_iter().filter(|word| is_known(word)).collect() } else { call.options };
     let prepared = prepare(&call.source, &call.directory, words, global)?;
@@ -103,6 +128,20 @@ pub fn run_helper(call: Call, global: &GlobalArgs, output: &mut Output) -> Resul
     }
     let mounted = start(&prepared)?;
     if call.verbose { output.report(&mounted) } else { Ok(()) }
+}
+
+fn is_remount(words: &[String]) -> bool {
+    words.iter().any(|word| word.trim() == "remount")
+}
+
+/// Changes a mount that is there.
+fn change(dir: &Path, words: &[String]) -> Result<Changed> {
+    let remounted = remount(dir, words.iter().map(String::as_str));
+    let remounted = remounted.map_err(|error| match error.kind() {
+        ErrorKind::Invalid => Failure::usage(error.message()),
+        _ => Failure::of(&format!("cannot remount {}", dir.display()), &error),
+    })?;
+    Ok(Changed { directory: dir.to_owned(), read_only: remounted.read_only })
 }
 
 /// `soft` because some options count only with it.

@@ -37,5 +37,6 @@ fn other_calls_are_refused() {
 #[test]
 fn the_name_decides() {
     assert!(is_called(Path::new("/sbin/mount.holdfast")));
+    assert!(is_called(Path::new("/sbin/mount.fuse.holdfast")));
     assert!(!is_called(Path::new("/usr/bin/holdfast")));
 }

@@ -26,6 +26,7 @@ use tonic::Streaming;
 use crate::admin::distrust;
 use crate::channel::{Purpose, limited};
 use crate::session::backoff::Backoff;
+use crate::session::describe::DescribeDone;
 use crate::session::invalidate::InvalidateDone;
 use crate::session::options::Patience;
 use crate::session::shared::{Channels, Shared};
@@ -44,6 +45,7 @@ pub(crate) struct Established {
     inbound: Streaming<v1::ServerMessage>,
     heartbeat: Duration,
     since: Instant,
+    generation: u64,
 }
 
 /// Why a stream ended.
@@ -77,7 +79,7 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
     let control = shared.connector.connect().await?;
     let data = (0..shared.options.data_connections).map(|_| shared.connector.connect_later(Purpose::Data));
     shared.replace_channels(Channels::new(control.clone(), data.collect()));
-    let who = Introduction { host: &shared.options.host, program: &shared.options.program };
+    let who = Introduction { host: &shared.options.host, program: &shared.options.program, now: shared.now() };
     let generation = shared.turn(|state| state.begin_stream(who));
     let outbound = Outbound { shared: Arc::clone(shared), generation };
     let hello_sent = shared.now();
@@ -103,7 +105,7 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
     let terms = read_terms(&welcome)?;
     let jobs: Vec<StageJob> = shared.turn(|state| state.welcome(&welcome, terms, hello_sent))?;
     shared.stage(jobs);
-    Ok(Established { inbound, heartbeat: terms.heartbeat, since: Instant::now() })
+    Ok(Established { inbound, heartbeat: terms.heartbeat, since: Instant::now(), generation })
 }
 
 fn read_terms(welcome: &v1::Welcome) -> Result<Terms> {
@@ -249,7 +251,7 @@ async fn patience_ends(shared: &Shared) -> Error {
 
 /// Listens until the stream ends.
 async fn serve(shared: &Arc<Shared>, stream: Established) -> End {
-    let Established { mut inbound, heartbeat, .. } = stream;
+    let Established { mut inbound, heartbeat, generation, .. } = stream;
     let mut ticks = tokio::time::interval(heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // A wish for a new stream that came while there was none is fulfilled.
@@ -257,6 +259,9 @@ async fn serve(shared: &Arc<Shared>, stream: Established) -> End {
         biased;
         () = shared.kick.notified() => {}
         () = std::future::ready(()) => {}
+    }
+    if shared.look(|state| state.generation) != generation {
+        return End::Broken(Error::new(ErrorKind::Unavailable, "a new stream was asked for"));
     }
     loop {
         let result = tokio::select! {
@@ -303,13 +308,18 @@ fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
                     .transpose()
                     .map_err(|error| distrust("answer about a lock", error.message()))?),
             };
-            shared.update(|state| state.lock_answered(answer.id, result));
+            let now = shared.now();
+            shared.update(|state| state.lock_answered(answer.id, result, now));
         }
         Message::Invalidate(wire) => {
             let what = Invalidation::try_from(&wire).map_err(|error| distrust("invalidation", error.message()))?;
             let (session, epoch) =
                 shared.look(|state| (state.session, state.terms.map_or(Epoch(0), |terms| terms.epoch)));
             shared.events.invalidate(what, InvalidateDone::new(Arc::downgrade(shared), session, epoch, wire.id));
+        }
+        Message::Describe(v1::Describe { id }) => {
+            let session = shared.look(|state| state.session);
+            shared.events.describe(DescribeDone::new(Arc::downgrade(shared), session, id));
         }
         Message::Farewell(farewell) => {
             if shared.look(|state| state.has_said_goodbye()) {

@@ -4,10 +4,12 @@
 //! can be claimed again after a break. What is unanswered is asked again. Pure.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{InodeId, SessionId};
-use holdfast_core::lock::{Acquire, LockAsk, LockRange, LockSpace, LockTable};
+use holdfast_core::lock::{Acquire, Holder, LockAsk, LockClaim, LockRange, LockSpace, LockTable};
+use holdfast_core::session::BootTime;
 use holdfast_proto::lock::LockConflict;
 use holdfast_proto::v1;
 
@@ -47,8 +49,8 @@ pub(crate) struct Locks<W> {
 pub(crate) struct LockAnswered<W> {
     /// Who waits for it.
     pub(crate) waiter: Option<W>,
-    /// What was asked, if it was granted: to be let go again when nobody wants it any more.
-    pub(crate) granted: Option<LockAsk>,
+    /// What to ask for when nobody wants any more what was granted: what there was before.
+    pub(crate) undo: Vec<LockAsk>,
 }
 
 impl<W> Locks<W> {
@@ -89,16 +91,38 @@ impl<W> Locks<W> {
     }
 
     /// The server answered.
-    pub(crate) fn answered(&mut self, id: u64, result: &LockResult) -> Option<LockAnswered<W>> {
+    pub(crate) fn answered(&mut self, id: u64, result: &LockResult, now: BootTime) -> Option<LockAnswered<W>> {
         let pending = self.pending.remove(&id)?;
-        let granted = match pending.question {
-            Question::Query(_) => None,
-            Question::Lock { ask, .. } => {
-                self.mirror(&ask, result.is_ok());
-                (result.is_ok() && ask.mode.is_some()).then_some(ask)
+        let mut undo = Vec::new();
+        if let Question::Lock { ask, .. } = pending.question {
+            if result.is_ok() && ask.mode.is_some() {
+                undo = self.before(&ask);
             }
-        };
-        Some(LockAnswered { waiter: pending.waiter, granted })
+            // Nobody waits in this table.
+            self.held.tell_time(now, &mut Vec::new());
+            self.mirror(&ask, result.is_ok());
+        }
+        Some(LockAnswered { waiter: pending.waiter, undo })
+    }
+
+    /// What leads back to what is held now of a range. Only lets go, so that each is granted.
+    fn before(&self, ask: &LockAsk) -> Vec<LockAsk> {
+        if ask.space == LockSpace::Flock {
+            // Converting it has let go of the old one.
+            return vec![LockAsk { mode: None, range: LockRange::WHOLE, ..*ask }];
+        }
+        let (mut asks, mut next) = (Vec::new(), Some(ask.range.start()));
+        let holder = Holder { session: self.session, owner: ask.owner };
+        let gap = |from: Option<u64>, end: Option<u64>| from.zip(end).and_then(|(from, end)| LockRange::new(from, end));
+        let unlock = |range| LockAsk { mode: None, range, ..*ask };
+        for held in self.held.held_within(holder, ask) {
+            let (start, end) = (held.range.start().max(ask.range.start()), held.range.end().min(ask.range.end()));
+            asks.extend(gap(next, start.checked_sub(1)).map(unlock));
+            asks.extend(LockRange::new(start, end).map(|range| LockAsk { mode: Some(held.mode), range, ..*ask }));
+            next = end.checked_add(1);
+        }
+        asks.extend(gap(next, Some(ask.range.end())).map(unlock));
+        asks
     }
 
     fn mirror(&mut self, ask: &LockAsk, granted: bool) {
@@ -119,18 +143,33 @@ impl<W> Locks<W> {
     }
 
     /// What is held, to be claimed by a session that comes back.
-    pub(crate) fn claims(&self) -> Vec<LockAsk> {
+    pub(crate) fn claims(&self, now: BootTime) -> Vec<LockClaim> {
         self.held
             .held()
-            .map(|(ino, lock)| LockAsk {
-                ino,
-                space: lock.space,
-                owner: lock.holder.owner,
-                mode: Some(lock.mode),
-                range: lock.range,
-                pid: lock.pid,
+            .map(|(ino, lock)| LockClaim {
+                ask: LockAsk {
+                    ino,
+                    space: lock.space,
+                    owner: lock.holder.owner,
+                    mode: Some(lock.mode),
+                    range: lock.range,
+                    pid: lock.pid,
+                    open_file: false,
+                },
+                held_for: now.0.saturating_sub(lock.since.0),
             })
             .collect()
+    }
+
+    /// The processes that hold or await something, each with the time since which it surely has
+    /// been there.
+    pub(crate) fn users(&self, now: BootTime) -> Vec<(u32, Duration)> {
+        let held = self.held.held().map(|(_, lock)| (lock.pid, now.0.saturating_sub(lock.since.0)));
+        let waiting = self.pending.values().filter_map(|pending| match pending.question {
+            Question::Lock { ask, .. } => Some((ask.pid, Duration::ZERO)),
+            Question::Query(_) => None,
+        });
+        held.chain(waiting).collect()
     }
 
     /// Everything that is unanswered, to be asked again, in order.

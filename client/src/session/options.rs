@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use holdfast_core::id::{Epoch, InodeId, VolumeId};
 use holdfast_core::volume::MountPolicy;
+use holdfast_proto::inspect::Description;
 use holdfast_proto::invalidate::Invalidation;
 
 use crate::clock::{BootClock, Clock};
-use crate::session::InvalidateDone;
+use crate::session::{DescribeDone, InvalidateDone};
 
 /// How long to wait for a server that is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct SessionOptions {
     pub host: String,
     /// This program's name, for people and logs.
     pub program: String,
-    /// Every change is refused, here and by the server.
+    /// Every change is refused, here and by the server, until [`Session::allow_changes`](crate::Session::allow_changes).
     pub read_only: bool,
     /// What to do while the server is away.
     pub patience: Patience,
@@ -59,6 +60,12 @@ pub trait SessionEvents: Send + Sync {
     /// Others changed a file that this session has open: drop what the kernel has of it, then
     /// confirm. Their caller waits for that.
     fn invalidate(&self, what: Invalidation, done: InvalidateDone);
+
+    /// A person asks the server who uses the volume: answer with what is known here. The server
+    /// waits a second or so for it. Who knows nothing answers with nothing.
+    fn describe(&self, done: DescribeDone) {
+        done.answer(&Description::default());
+    }
 
     /// The server gave the session up (or patience ended). Changes of these inodes that were not
     /// durable are lost, and the locks on them; what waited failed with `Io`. A new session has

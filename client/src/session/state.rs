@@ -125,6 +125,7 @@ pub(crate) struct Effects {
 pub(crate) struct Introduction<'a> {
     pub(crate) host: &'a str,
     pub(crate) program: &'a str,
+    pub(crate) now: BootTime,
 }
 
 impl State {
@@ -295,13 +296,41 @@ impl State {
     }
 
     /// An answer about a lock.
-    pub(crate) fn lock_answered(&mut self, id: u64, result: LockResult) {
-        let Some(answered) = self.locks.answered(id, &result) else { return };
+    pub(crate) fn lock_answered(&mut self, id: u64, result: LockResult, now: BootTime) {
+        let Some(answered) = self.locks.answered(id, &result, now) else { return };
         let heard = answered.waiter.is_some_and(|waiter| waiter.send(result.map_err(Error::from)).is_ok());
-        if let (false, Some(ask)) = (heard, answered.granted) {
-            let (_, message) = self.locks.lock(LockAsk { mode: None, ..ask }, false, None);
+        if heard {
+            return;
+        }
+        for ask in answered.undo {
+            let (_, message) = self.locks.lock(ask, false, None);
             self.say(message);
         }
+    }
+
+    /// A question about who uses what was answered; only the stream that asked wants to know.
+    pub(crate) fn described(&mut self, session: SessionId, description: v1::Description) {
+        if session == self.session {
+            self.say(Message::Description(description));
+        }
+    }
+
+    /// The processes that hold or await locks, each with a time for which it has been there.
+    pub(crate) fn lock_users(&self, now: BootTime) -> Vec<(u32, Duration)> {
+        self.locks.users(now)
+    }
+
+    pub(crate) const fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// From now on changes are sent; the next stream says so first. True: that is news.
+    pub(crate) fn allow_changes(&mut self) -> bool {
+        let news = std::mem::take(&mut self.read_only);
+        if news {
+            self.disconnect();
+        }
+        news
     }
 
     /// Puts a message out if there is a stream; what must be said on the next one is said from

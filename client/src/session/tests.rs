@@ -73,7 +73,15 @@ fn write(session: &Session, len: usize) -> impl Future<Output = holdfast_core::e
 }
 
 fn lock_ask(mode: Option<LockMode>) -> LockAsk {
-    LockAsk { ino: FILE, space: LockSpace::Record, owner: LockOwner(4), mode, range: LockRange::WHOLE, pid: 1 }
+    LockAsk {
+        ino: FILE,
+        space: LockSpace::Record,
+        owner: LockOwner(4),
+        mode,
+        range: LockRange::WHOLE,
+        pid: 1,
+        open_file: false,
+    }
 }
 
 /// Names that were created, in the order in which the fake applied them.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::{LockMode, LockRange};
+use crate::session::BootTime;
 
 /// One piece; its first byte is its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,7 @@ struct Piece {
     end: u64,
     mode: LockMode,
     pid: u32,
+    since: BootTime,
 }
 
 /// A piece, as it is shown.
@@ -21,6 +23,7 @@ pub(super) struct Held {
     pub(super) range: LockRange,
     pub(super) mode: LockMode,
     pub(super) pid: u32,
+    pub(super) since: BootTime,
 }
 
 /// The pieces of one holder in one file, in order.
@@ -51,25 +54,27 @@ impl Pieces {
     }
 
     /// Makes a range what is asked for, whatever it was before; `None` unlocks it.
-    pub(super) fn set(&mut self, range: LockRange, mode: Option<LockMode>, pid: u32) {
+    pub(super) fn set(&mut self, range: LockRange, mode: Option<LockMode>, pid: u32, now: BootTime) {
         self.clear(range);
         let Some(mode) = mode else { return };
-        let (mut start, mut end) = (range.start(), range.end());
+        let (mut start, mut end, mut since) = (range.start(), range.end(), now);
         // A neighbour that touches with the same mode becomes part of it.
         if let Some((&before, piece)) = self.0.range(..start).next_back()
             && piece.mode == mode
             && piece.end.checked_add(1) == Some(start)
         {
             start = before;
+            since = since.min(piece.since);
         }
         if let Some(after) = end.checked_add(1)
             && let Some(piece) = self.0.get(&after)
             && piece.mode == mode
         {
             end = piece.end;
+            since = since.min(piece.since);
             self.0.remove(&after);
         }
-        self.0.insert(start, Piece { end, mode, pid });
+        self.0.insert(start, Piece { end, mode, pid, since });
     }
 
     fn clear(&mut self, range: LockRange) {
@@ -87,9 +92,11 @@ impl Pieces {
 }
 
 fn held(start: u64, piece: Piece) -> Option<Held> {
-    LockRange::new(start, piece.end).map(|range| Held { range, mode: piece.mode, pid: piece.pid })
+    let Piece { end, mode, pid, since } = piece;
+    LockRange::new(start, end).map(|range| Held { range, mode, pid, since })
 }
 
 fn parts(held: &Held) -> (u64, Piece) {
-    (held.range.start(), Piece { end: held.range.end(), mode: held.mode, pid: held.pid })
+    let &Held { range, mode, pid, since } = held;
+    (range.start(), Piece { end: range.end(), mode, pid, since })
 }

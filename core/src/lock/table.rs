@@ -3,21 +3,23 @@
 //! - Two locks conflict when they are of one space and file, of different holders, share a byte,
 //!   and one of them is exclusive. Conflicting locks are never held together.
 //! - A request is granted as soon as nothing *held* is in its way. Those who wait are looked at in
-//!   the order in which they came, whenever something is let go. As on Linux, a newcomer whom
-//!   nothing held hinders does not queue behind those who wait: making it wait would create
-//!   deadlocks that programs do not have on a local disk.
+//!   the order in which they came, whenever something is let go.
+//! - A newcomer may overtake those who wait, but nobody is overtaken for ever: see [`queue`].
 //! - Converting a flock lets the old one go first (flock(2)), so a conversion that fails has lost
 //!   it. Converting a record lock changes nothing until it is granted (fcntl(2)).
 //! - A wait for a record lock that would close a circle of waits, across files, is refused.
-//!   flock(2) has no such check.
+//!   flock(2) and waits for open-file-description locks have no such check.
 //!
-//! The table never reads a clock and never speaks to anybody.
+//! The table never speaks to anybody and never reads a clock: it is told the time.
+
+mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::pieces::{Held, Pieces};
-use super::{HeldLock, Holder, LockAsk, LockMode, LockRange, LockSpace};
+use super::{AwaitedLock, HeldLock, Holder, LockAsk, LockClaim, LockMode, LockRange, LockSpace};
 use crate::id::{InodeId, LockOwner, SessionId};
+use crate::session::BootTime;
 
 /// Names one waiting request, from 1; never used again in the life of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +71,9 @@ pub struct LockTable {
     counts: BTreeMap<SessionId, usize>,
     per_session_max: usize,
     last_ticket: u64,
+    now: BootTime,
+    /// Who waits out of courtesy only, and until when.
+    polite: BTreeSet<(BootTime, Ticket)>,
 }
 
 /// One file's locks of one space.
@@ -87,6 +92,10 @@ struct Wait {
     mode: LockMode,
     range: LockRange,
     pid: u32,
+    open_file: bool,
+    since: BootTime,
+    /// Nothing held is in its way: it lets others go first, until then at most.
+    polite_until: Option<BootTime>,
 }
 
 impl LockTable {
@@ -101,6 +110,8 @@ impl LockTable {
             counts: BTreeMap::new(),
             per_session_max,
             last_ticket: 0,
+            now: BootTime(std::time::Duration::ZERO),
+            polite: BTreeSet::new(),
         }
     }
 
@@ -116,14 +127,20 @@ impl LockTable {
         if !self.has_room(session) {
             return Acquire::NoLocks;
         }
+        let is_new = self.pieces(key, holder).is_none();
         let converts = ask.space == LockSpace::Flock && self.converts(key, holder, mode);
         if converts {
             self.set(key, holder, range, None, ask.pid);
         }
-        let request = Wait { holder, ino: ask.ino, space: ask.space, mode, range, pid: ask.pid };
+        let request = self.request(session, ask, mode);
         let outcome = if !self.conflicts(&request) {
-            self.set(key, holder, range, Some(mode), ask.pid);
-            Acquire::Granted
+            match self.courtesy(&request).filter(|_| wait && is_new) {
+                Some(until) => Acquire::Queued(self.enqueue(Wait { polite_until: Some(until), ..request })),
+                None => {
+                    self.set(key, holder, range, Some(mode), ask.pid);
+                    Acquire::Granted
+                }
+            }
         } else if !wait {
             Acquire::WouldBlock
         } else if self.closes_circle(&request) {
@@ -138,8 +155,11 @@ impl LockTable {
     }
 
     /// Ends a wait without a lock. False: that ticket waits no longer; its outcome was told.
-    pub fn cancel(&mut self, ticket: Ticket) -> bool {
-        self.forget_wait(ticket).is_some()
+    pub fn cancel(&mut self, ticket: Ticket, woken: &mut Vec<Woken>) -> bool {
+        let Some(wait) = self.forget_wait(ticket) else { return false };
+        // Others may have let it go first.
+        self.wake((wait.ino, wait.space), woken);
+        true
     }
 
     /// Everything goes that one holder has or awaits, in every file and space.
@@ -155,19 +175,23 @@ impl LockTable {
     /// Makes what a session holds exactly this, as it says when it comes back: what it does not
     /// name goes, its waits too (it asks again), and nobody gets in between. Returns what it claims
     /// and cannot have because somebody else holds it.
-    pub fn reclaim_session(&mut self, session: SessionId, claims: &[LockAsk], woken: &mut Vec<Woken>) -> Vec<LockAsk> {
+    pub fn reclaim_session(
+        &mut self,
+        session: SessionId,
+        claims: &[LockClaim],
+        woken: &mut Vec<Woken>,
+    ) -> Vec<LockAsk> {
         let mut touched = self.clear(session, |_| true);
         let mut refused = Vec::new();
-        for claim in claims {
-            let Some(mode) = claim.mode else { continue };
-            let holder = Holder { session, owner: claim.owner };
-            let range = effective_range(claim);
-            let request = Wait { holder, ino: claim.ino, space: claim.space, mode, range, pid: claim.pid };
+        for LockClaim { ask, held_for } in claims {
+            let Some(mode) = ask.mode else { continue };
+            let request = self.request(session, ask, mode);
             if self.conflicts(&request) || !self.has_room(session) {
-                refused.push(*claim);
+                refused.push(*ask);
             } else {
-                let key = (claim.ino, claim.space);
-                self.set(key, holder, range, Some(mode), claim.pid);
+                let key = (ask.ino, ask.space);
+                let since = BootTime(self.now.0.saturating_sub(*held_for));
+                self.set_since(key, request.holder, request.range, Some(mode), (ask.pid, since));
                 touched.insert(key);
             }
         }
@@ -180,9 +204,7 @@ impl LockTable {
     /// The lock that is in the way of this one, the first by offset (`F_GETLK`).
     #[must_use]
     pub fn query(&self, session: SessionId, ask: &LockAsk) -> Option<HeldLock> {
-        let mode = ask.mode?;
-        let holder = Holder { session, owner: ask.owner };
-        let request = Wait { holder, ino: ask.ino, space: ask.space, mode, range: effective_range(ask), pid: ask.pid };
+        let request = self.request(session, ask, ask.mode?);
         self.obstacles(&request).min_by_key(|lock| (lock.range, lock.holder))
     }
 
@@ -195,18 +217,19 @@ impl LockTable {
         })
     }
 
+    /// What one holder has of a range of a file, in order.
+    pub fn held_within(&self, holder: Holder, ask: &LockAsk) -> impl Iterator<Item = HeldLock> + '_ {
+        let (space, range) = (ask.space, effective_range(ask));
+        let pieces = self.pieces((ask.ino, ask.space), holder).into_iter();
+        pieces.flat_map(move |pieces| pieces.overlapping(range)).map(move |piece| shown(holder, space, piece))
+    }
+
     /// Every request that waits, in order of arrival.
-    pub fn waiting(&self) -> impl Iterator<Item = (Ticket, SessionId, LockAsk)> + '_ {
+    pub fn waiting(&self) -> impl Iterator<Item = AwaitedLock> + '_ {
         self.waits.iter().map(|(&ticket, wait)| {
-            let ask = LockAsk {
-                ino: wait.ino,
-                space: wait.space,
-                owner: wait.holder.owner,
-                mode: Some(wait.mode),
-                range: wait.range,
-                pid: wait.pid,
-            };
-            (ticket, wait.holder.session, ask)
+            let &Wait { holder, ino, space, mode, range, pid, open_file, since, .. } = wait;
+            let ask = LockAsk { ino, space, owner: holder.owner, mode: Some(mode), range, pid, open_file };
+            AwaitedLock { ticket, session: holder.session, ask, since }
         })
     }
 
@@ -214,6 +237,12 @@ impl LockTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
+    }
+
+    fn request(&self, session: SessionId, ask: &LockAsk, mode: LockMode) -> Wait {
+        let &LockAsk { ino, space, owner, pid, open_file, .. } = ask;
+        let (holder, range) = (Holder { session, owner }, effective_range(ask));
+        Wait { holder, ino, space, mode, range, pid, open_file, since: self.now, polite_until: None }
     }
 
     fn unlock(
@@ -246,7 +275,7 @@ impl LockTable {
     fn clear(&mut self, session: SessionId, mine: impl Fn(Holder) -> bool) -> BTreeSet<(InodeId, LockSpace)> {
         let first = (session, InodeId(0), LockSpace::Flock);
         let last = (session, InodeId(u64::MAX), LockSpace::Record);
-        let places: BTreeSet<_> = self.places.range(first..=last).map(|&(_, ino, space)| (ino, space)).collect();
+        let mut places: BTreeSet<_> = self.places.range(first..=last).map(|&(_, ino, space)| (ino, space)).collect();
         let tickets: Vec<Ticket> = self
             .waiting
             .range((first_holder(session), Ticket(0))..=(last_holder(session), Ticket(u64::MAX)))
@@ -254,7 +283,7 @@ impl LockTable {
             .map(|&(_, ticket)| ticket)
             .collect();
         for ticket in tickets {
-            self.forget_wait(ticket);
+            places.extend(self.forget_wait(ticket).map(|wait| (wait.ino, wait.space)));
         }
         for &key in &places {
             let holders: Vec<Holder> = self.files.get(&key).map_or_else(Vec::new, |file| {
@@ -271,67 +300,23 @@ impl LockTable {
         places
     }
 
-    /// Grants what can be granted now, in order of arrival, and refuses what has become a circle.
-    fn wake(&mut self, key: (InodeId, LockSpace), woken: &mut Vec<Woken>) {
-        // A grant may close a circle for somebody who was looked at before: again, until it is quiet.
-        while self.wake_once(key, woken) {}
-    }
-
-    /// Looks at each waiter once; whether one of them was granted.
-    fn wake_once(&mut self, key: (InodeId, LockSpace), woken: &mut Vec<Woken>) -> bool {
-        let Some(file) = self.files.get(&key) else { return false };
-        let queue: Vec<Ticket> = file.queue.iter().copied().collect();
-        let mut granted = false;
-        for ticket in queue {
-            let Some(&wait) = self.waits.get(&ticket) else { continue };
-            let outcome = if self.conflicts(&wait) {
-                if !self.closes_circle(&wait) {
-                    continue;
-                }
-                Outcome::Deadlock
-            } else if self.has_room(wait.holder.session) {
-                Outcome::Granted
-            } else {
-                Outcome::NoLocks
-            };
-            self.forget_wait(ticket);
-            if outcome == Outcome::Granted {
-                self.set(key, wait.holder, wait.range, Some(wait.mode), wait.pid);
-                granted = true;
-            }
-            woken.push(Woken { ticket, outcome });
-        }
-        granted
-    }
-
-    fn enqueue(&mut self, wait: Wait) -> Ticket {
-        self.last_ticket += 1;
-        let ticket = Ticket(self.last_ticket);
-        self.files.entry((wait.ino, wait.space)).or_default().queue.insert(ticket);
-        self.waits.insert(ticket, wait);
-        self.waiting.insert((wait.holder, ticket));
-        *self.counts.entry(wait.holder.session).or_default() += 1;
-        ticket
-    }
-
-    fn forget_wait(&mut self, ticket: Ticket) -> Option<Wait> {
-        let wait = self.waits.remove(&ticket)?;
-        self.waiting.remove(&(wait.holder, ticket));
-        self.lower_count(wait.holder.session, 1);
-        let key = (wait.ino, wait.space);
-        if let Some(file) = self.files.get_mut(&key) {
-            file.queue.remove(&ticket);
-        }
-        self.tidy(key);
-        Some(wait)
-    }
-
     /// Changes one holder's pieces, and everything that counts them.
     fn set(&mut self, key: (InodeId, LockSpace), holder: Holder, range: LockRange, mode: Option<LockMode>, pid: u32) {
+        self.set_since(key, holder, range, mode, (pid, self.now));
+    }
+
+    fn set_since(
+        &mut self,
+        key: (InodeId, LockSpace),
+        holder: Holder,
+        range: LockRange,
+        mode: Option<LockMode>,
+        (pid, since): (u32, BootTime),
+    ) {
         let file = self.files.entry(key).or_default();
         let pieces = file.held.entry(holder).or_default();
         let before = pieces.len();
-        pieces.set(range, mode, pid);
+        pieces.set(range, mode, pid, since);
         let after = pieces.len();
         if pieces.is_empty() {
             file.held.remove(&holder);
@@ -394,7 +379,7 @@ impl LockTable {
 
     /// Whether somebody in the way of this request waits, over however many steps, for its holder.
     fn closes_circle(&self, request: &Wait) -> bool {
-        if request.space == LockSpace::Flock {
+        if !request.is_checked() {
             return false;
         }
         let mut seen = BTreeSet::new();
@@ -408,10 +393,24 @@ impl LockTable {
             }
             let tickets = self.waiting.range((holder, Ticket(0))..=(holder, Ticket(u64::MAX)));
             let waits = tickets.filter_map(|(_, ticket)| self.waits.get(ticket));
-            let waits = waits.filter(|wait| wait.space == LockSpace::Record);
+            let waits = waits.filter(|wait| wait.is_checked());
             next.extend(waits.flat_map(|wait| self.obstacles(wait)).map(|lock| lock.holder));
         }
         false
+    }
+}
+
+impl Wait {
+    /// Whether it is looked at for deadlocks.
+    const fn is_checked(&self) -> bool {
+        matches!(self.space, LockSpace::Record) && !self.open_file
+    }
+
+    /// Whether the two cannot be held together.
+    fn excludes(&self, other: &Self) -> bool {
+        self.holder != other.holder
+            && self.range.overlaps(other.range)
+            && (self.mode == LockMode::Exclusive || other.mode == LockMode::Exclusive)
     }
 }
 
@@ -424,7 +423,7 @@ fn effective_range(ask: &LockAsk) -> LockRange {
 }
 
 fn shown(holder: Holder, space: LockSpace, piece: Held) -> HeldLock {
-    HeldLock { holder, space, mode: piece.mode, range: piece.range, pid: piece.pid }
+    HeldLock { holder, space, mode: piece.mode, range: piece.range, pid: piece.pid, since: piece.since }
 }
 
 const fn first_holder(session: SessionId) -> Holder {

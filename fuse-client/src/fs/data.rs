@@ -58,6 +58,8 @@ impl FileSystem {
             return Reply::Now(Err(PosixError::FileTooLarge));
         }
         let at = if append { WriteAt::End } else { WriteAt::Offset(offset) };
+        // As for any change.
+        self.shared.session.allow_changes();
         let written = self.shared.session.write(caller, ino, at, data, killer.is_some());
         let shared = Arc::clone(&self.shared);
         // Behind a write through its page cache the kernel sends an fsync itself.

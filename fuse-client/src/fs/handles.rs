@@ -10,7 +10,9 @@
 //!   creates that were in flight before it.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Instant;
 
+use holdfast_client::Access;
 use holdfast_core::id::{InodeId, LockOwner};
 
 /// An open file, as the kernel names it in its requests. Never used twice in a mount's life.
@@ -37,8 +39,19 @@ pub(super) struct OpenFile {
     pub(super) ino: InodeId,
     /// The kernel's page cache is not used for it.
     pub(super) bypass: bool,
-    /// The file may be changed through it.
-    pub(super) writes: bool,
+    /// What it is open for.
+    pub(super) access: Access,
+    /// For whom, once that is known.
+    pub(super) opener: Option<Opener>,
+}
+
+/// Who opened a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opener {
+    /// The process, in the mounter's pid namespace; 0: not visible there.
+    pub(super) pid: u32,
+    /// When.
+    pub(super) since: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -120,6 +133,18 @@ impl OpenFiles {
         self.files.get(&handle).copied()
     }
 
+    /// Notes who opened a handle.
+    pub(super) fn note_opener(&mut self, handle: Handle, opener: Opener) {
+        if let Some(file) = self.files.get_mut(&handle) {
+            file.opener = Some(opener);
+        }
+    }
+
+    /// At most so many open files, for people.
+    pub(super) fn some(&self, max: usize) -> (Vec<OpenFile>, bool) {
+        (self.files.values().take(max).copied().collect(), self.files.len() > max)
+    }
+
     /// Whether an inode is open here, or about to be.
     pub(super) fn is_open(&self, ino: InodeId) -> bool {
         self.inodes.get(&ino).is_some_and(|inode| inode.count > 0)
@@ -127,7 +152,7 @@ impl OpenFiles {
 
     /// Whether an inode is open here to be changed.
     pub(super) fn is_written(&self, ino: InodeId) -> bool {
-        self.is_open(ino) && self.files.values().any(|file| file.ino == ino && file.writes)
+        self.is_open(ino) && self.files.values().any(|file| file.ino == ino && file.access.write)
     }
 
     /// Every inode that is open here.

@@ -26,6 +26,8 @@ pub struct LockRequest {
     pub range: LockRange,
     /// The process, for people and `F_GETLK`; 0: not known.
     pub pid: u32,
+    /// Known to be an open-file-description lock.
+    pub open_file: bool,
 }
 
 impl LockRequest {
@@ -34,7 +36,15 @@ impl LockRequest {
             LockSpace::Flock => LockRange::WHOLE,
             LockSpace::Record => self.range,
         };
-        LockAsk { ino, space: self.space, owner: self.owner, mode: self.mode, range, pid: self.pid }
+        LockAsk {
+            ino,
+            space: self.space,
+            owner: self.owner,
+            mode: self.mode,
+            range,
+            pid: self.pid,
+            open_file: self.open_file,
+        }
     }
 }
 
@@ -85,7 +95,7 @@ impl Shared {
         space: LockSpace,
         owner: LockOwner,
     ) -> impl Future<Output = Outcome<()>> + Send + 'static + use<> {
-        let ask = LockAsk { ino, space, owner, mode: None, range: LockRange::WHOLE, pid: 0 };
+        let ask = LockAsk { ino, space, owner, mode: None, range: LockRange::WHOLE, pid: 0, open_file: false };
         let (_, unlocked) = self.session.lock(ask, false);
         async move { unlocked.await.map_err(|error| errno::answer(&error)) }
     }

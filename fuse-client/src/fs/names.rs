@@ -13,7 +13,7 @@ use holdfast_core::op::{Caller, NewNode, Op, OpReply, RenameMode};
 use nix::fcntl::OFlag;
 
 use super::handles::{CreateTicket, OpenFile};
-use super::open::{Opened, bypasses, writes};
+use super::open::Opened;
 use super::{Entry, FileSystem, Node, Outcome, RACES_MAX, Reply, Shared, Thread, attr_of, check, file_name};
 use crate::errno;
 
@@ -264,7 +264,7 @@ impl Creating {
 
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ticket = self.ticket.take().ok_or(PosixError::Io)?;
-        let file = OpenFile { ino: attr.ino, bypass: bypasses(flags), writes: writes(flags) };
+        let file = OpenFile::new(attr.ino, flags);
         let handle = {
             let mut files = self.shared.files.lock();
             let (handle, closes) = files.finish_create(ticket, Some(file));

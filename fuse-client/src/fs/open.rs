@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use holdfast_client::Access;
 use holdfast_core::attr::{Attr, FileKind};
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{InodeId, LockOwner};
@@ -119,14 +120,23 @@ impl FileSystem {
     }
 }
 
-/// Whether a handle goes past the kernel's page cache.
-pub(super) fn bypasses(flags: OFlag) -> bool {
-    flags.contains(OFlag::O_DIRECT) || (writes(flags) && flags.contains(OFlag::O_APPEND))
+impl OpenFile {
+    /// A file that is opened with these flags.
+    pub(super) fn new(ino: InodeId, flags: OFlag) -> Self {
+        let mode = flags & OFlag::O_ACCMODE;
+        let access = Access {
+            read: mode != OFlag::O_WRONLY,
+            write: mode != OFlag::O_RDONLY,
+            append: flags.contains(OFlag::O_APPEND),
+        };
+        Self { ino, bypass: bypasses(flags), access, opener: None }
+    }
 }
 
-/// Whether a handle may change the file.
-pub(super) fn writes(flags: OFlag) -> bool {
-    flags & OFlag::O_ACCMODE != OFlag::O_RDONLY
+/// Whether a handle goes past the kernel's page cache.
+fn bypasses(flags: OFlag) -> bool {
+    let writes = flags & OFlag::O_ACCMODE != OFlag::O_RDONLY;
+    flags.contains(OFlag::O_DIRECT) || (writes && flags.contains(OFlag::O_APPEND))
 }
 
 impl Shared {
@@ -187,7 +197,7 @@ struct Opening {
 impl Opening {
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ino = self.ino.take().ok_or(PosixError::Io)?;
-        let file = OpenFile { ino, bypass: bypasses(flags), writes: writes(flags) };
+        let file = OpenFile::new(ino, flags);
         let handle = self.shared.files.lock().finish_open(file);
         Ok(self.shared.opened(handle, attr, file))
     }

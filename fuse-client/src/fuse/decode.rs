@@ -106,7 +106,13 @@ pub(super) enum Request<'a> {
     Lookup {
         name: &'a [u8],
     },
-    Forget,
+    Forget {
+        times: u64,
+    },
+    /// Nodes, and how often each; sixteen bytes a pair.
+    BatchForget {
+        pairs: &'a [u8],
+    },
     GetAttr,
     StatX,
     SetAttr {
@@ -256,7 +262,8 @@ pub(super) fn request(opcode: Opcode, mut input: Input<'_>) -> Result<Request<'_
     let i = &mut input;
     Ok(match opcode {
         Opcode::Lookup => Request::Lookup { name: i.name()? },
-        Opcode::Forget | Opcode::BatchForget => Request::Forget,
+        Opcode::Forget => Request::Forget { times: i.u64()? },
+        Opcode::BatchForget => batch_forget(i)?,
         Opcode::GetAttr => Request::GetAttr,
         Opcode::StatX => Request::StatX,
         Opcode::SetAttr => setattr(i)?,
@@ -340,6 +347,18 @@ pub(super) fn request(opcode: Opcode, mut input: Input<'_>) -> Result<Request<'_
             Request::Unsupported(opcode)
         }
     })
+}
+
+fn batch_forget<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {
+    let count = i.u32()? as usize;
+    i.take(4)?;
+    Ok(Request::BatchForget { pairs: i.take(count.checked_mul(16).ok_or(Malformed)?)? })
+}
+
+/// The pairs of a batch of forgets: node and times.
+pub(super) fn forgets(pairs: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    let number = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
+    pairs.chunks_exact(16).map(move |pair| (number(&pair[..8]), number(&pair[8..])))
 }
 
 fn setattr<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {

@@ -2,6 +2,7 @@
 //!
 //! Answers from memory go out on the thread that read the request; what has to wait becomes a task.
 
+mod locks;
 mod shape;
 
 use std::sync::Arc;
@@ -9,7 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use holdfast_client::LockTicket;
 use holdfast_core::attr::FileKind;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::LockOwner;
@@ -18,10 +18,11 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag};
 use tokio::runtime::Handle as Runtime;
 
-use self::shape::{listing_out, lock_out, lock_request, open_flags, statfs_out, xattr_mode};
+use self::shape::{listing_out, open_flags, statfs_out, xattr_mode};
 use super::abi::{self, Opcode};
+use super::aliases::Aliases;
 use super::answer::Answer;
-use super::decode::{self, Header, Lock, Request};
+use super::decode::{self, Header, Request};
 use super::device::Device;
 use super::encode::{Output, Ttl, kind_of_bits};
 use super::inflight::Inflight;
@@ -29,7 +30,8 @@ use super::notify::Notifier;
 use super::places::{Place, Places};
 use super::stale::StaleThreads;
 use super::task;
-use crate::fs::{Created, Entry, FileSystem, Handle, LockWait, Node, Opened, Outcome, Pin, RenameFlags, Reply, Thread};
+use crate::fs::{Created, Entry, FileSystem, Handle, Node, Opened, Outcome, Pin, RenameFlags, Reply, Thread};
+use crate::process;
 use crate::stats::Stats;
 
 /// How long what was looked up on a second walk is kept, for the open that follows at once.
@@ -49,6 +51,7 @@ pub(super) struct Dispatcher {
     inflight: Arc<Inflight>,
     stale: Arc<StaleThreads>,
     places: Arc<Places>,
+    aliases: Arc<Aliases>,
 }
 
 impl Dispatcher {
@@ -62,6 +65,7 @@ impl Dispatcher {
             inflight: Arc::default(),
             stale: Arc::default(),
             places: Arc::default(),
+            aliases: Arc::default(),
         }
     }
 
@@ -88,16 +92,17 @@ impl Dispatcher {
 
     fn request(&self, header: Header, request: Request<'_>, answer: Answer) {
         let fs = &self.fs;
-        let node = Node(header.node);
+        let node = self.aliases.resolve(header.node);
         let caller = Caller { uid: header.uid, gid: header.gid };
         let call = Call { thread: header.pid, on_inode: None, answer };
         match request {
             Request::Lookup { name } if self.stale.walks_again(header.pid) => {
                 let reply = fs.lookup_pinned(caller, node, name);
-                self.entry_pinned(call, self.met(reply, node, name, |found| &found.0));
+                let reply = self.met(reply, header, name, |found| &found.0);
+                self.entry_pinned(call, reply);
             }
             Request::Lookup { name } => {
-                self.entry(call, self.met(fs.lookup(node, name), node, name, |entry| entry));
+                self.entry(call, self.met(fs.lookup(node, name), header, name, |entry| entry));
             }
             Request::GetAttr => self.attr(self.on_inode(call), fs.getattr(node)),
             Request::StatX => self.statx(self.on_inode(call), fs.getattr(node)),
@@ -114,13 +119,13 @@ impl Dispatcher {
             },
             Request::MkDir { name, mode } => {
                 let reply = fs.mkdir(caller, node, name, mode);
-                self.entry(call, self.met(reply, node, name, |entry| entry));
+                self.entry(call, self.met(reply, header, name, |entry| entry));
             }
             Request::Unlink { name } => self.done(call, fs.unlink(caller, node, name)),
             Request::RmDir { name } => self.done(call, fs.rmdir(caller, node, name)),
             Request::Rename { name, new_parent, new_name, flags } => {
-                let to = (Node(new_parent), new_name);
-                let (old, new) = (Place::new(node, name), Place::new(to.0, to.1));
+                let to = (self.aliases.resolve(new_parent), new_name);
+                let (old, new) = (Place::new(header.node, name), Place::new(new_parent, new_name));
                 let (places, exchange) = (Arc::clone(&self.places), flags & libc::RENAME_EXCHANGE != 0);
                 self.reply(call, fs.rename(caller, (node, name), to, RenameFlags(flags)), move |(), answer| {
                     places.renamed(&old, new, exchange);
@@ -152,7 +157,7 @@ impl Dispatcher {
                 self.done(call, fs.release(Handle(handle), flock_owner.map(LockOwner)));
             }
             Request::FSync | Request::FSyncDir => self.done(call, fs.fsync(node)),
-            Request::Flush { owner } => self.done(call, fs.flush(node, LockOwner(owner))),
+            Request::Flush { owner } => self.flush(call, fs.flush(node, LockOwner(owner))),
             Request::SetXattr { name, value, flags, kill_setgid } => match xattr_mode(flags) {
                 Some(mode) => {
                     self.done(self.on_inode(call), fs.setxattr(caller, node, name, value, mode, kill_setgid));
@@ -168,9 +173,10 @@ impl Dispatcher {
             }
             Request::OpenDir => self.opendir(self.on_inode(call), fs.opendir(caller, node)),
             Request::ReadDir { handle, offset, room, plus } => {
-                let ttl = self.ttl;
+                let (ttl, directory) = (self.ttl, header.node);
+                let (aliases, places) = (Arc::clone(&self.aliases), Arc::clone(&self.places));
                 self.reply(call, fs.readdir(Handle(handle), offset, plus), move |listing, answer| {
-                    answer.body(&listing_out(&listing, room as usize, plus, ttl));
+                    answer.body(&listing_out(&listing, directory, (room as usize, plus), ttl, (&aliases, &places)));
                 });
             }
             Request::ReleaseDir { handle } => self.done(call, fs.releasedir(Handle(handle))),
@@ -186,7 +192,14 @@ impl Dispatcher {
                 call.answer.none();
                 self.inflight.interrupt(unique);
             }
-            Request::Forget => call.answer.none(),
+            Request::Forget { times } => {
+                self.aliases.forget(header.node, times);
+                call.answer.none();
+            }
+            Request::BatchForget { pairs } => {
+                decode::forgets(pairs).for_each(|(id, times)| self.aliases.forget(id, times));
+                call.answer.none();
+            }
             Request::Destroy => call.answer.done(),
             Request::Init { .. } => call.answer.error(PosixError::Io),
             Request::Unsupported(Opcode::Ioctl) => call.answer.errno(Errno::ENOTTY),
@@ -227,11 +240,12 @@ impl Dispatcher {
     }
 
     /// A name was looked up. If it leads to a directory that the kernel knows by another path, the
-    /// kernel drops that first.
+    /// kernel drops that first; inside of a rename it could not take up the new one all the same, so
+    /// there it hears of another node.
     fn met<T: Send + 'static>(
         &self,
         reply: Reply<T>,
-        parent: Node,
+        header: Header,
         name: &[u8],
         entry: impl FnOnce(&T) -> &Entry + Send + 'static,
     ) -> Reply<T> {
@@ -239,12 +253,24 @@ impl Dispatcher {
         if matches!(name, b"." | b"..") {
             return Reply::Later(future);
         }
-        let (here, places) = (Place::new(parent, name), Arc::clone(&self.places));
-        let (notifier, runtime) = (self.notifier.clone(), self.runtime.clone());
+        let (here, places) = (Place::new(header.node, name), Arc::clone(&self.places));
+        let (notifier, runtime, aliases) = (self.notifier.clone(), self.runtime.clone(), Arc::clone(&self.aliases));
         Reply::Later(Box::pin(async move {
             let found = future.await?;
             let &Entry { node, attr } = entry(&found);
-            let before = if attr.kind == FileKind::Directory { places.met(node, here) } else { None };
+            if attr.kind != FileKind::Directory {
+                return Ok(found);
+            }
+            let before = places.met(node, here);
+            let unsure = places.take_unsure(node);
+            if before.is_none() && !unsure {
+                return Ok(found);
+            }
+            if in_rename(header.pid).await {
+                aliases.renew(node);
+                return Ok(found);
+            }
+            places.unsure(node);
             if let Some(before) = before {
                 let dropped = runtime.spawn_blocking(move || notifier.drop_name(before.parent, &before.name));
                 // When it takes longer the kernel says what it says; the drop goes on.
@@ -265,18 +291,18 @@ impl Dispatcher {
     }
 
     fn entry(&self, call: Call, reply: Reply<Entry>) {
-        let ttl = self.ttl;
+        let (ttl, aliases) = (self.ttl, Arc::clone(&self.aliases));
         self.reply(call, reply, move |entry, answer| {
             let mut out = Output::with_capacity(abi::ENTRY_OUT);
-            answer.body(out.entry_out(entry.node.0, &entry.attr, ttl));
+            answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
         });
     }
 
     fn entry_pinned(&self, call: Call, reply: Reply<(Entry, Option<Pin>)>) {
-        let (ttl, runtime) = (self.ttl, self.runtime.clone());
+        let (ttl, runtime, aliases) = (self.ttl, self.runtime.clone(), Arc::clone(&self.aliases));
         self.reply(call, reply, move |(entry, pin), answer| {
             let mut out = Output::with_capacity(abi::ENTRY_OUT);
-            answer.body(out.entry_out(entry.node.0, &entry.attr, ttl));
+            answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
             if pin.is_some() {
                 runtime.spawn(async move {
                     tokio::time::sleep(PINNED).await;
@@ -303,11 +329,12 @@ impl Dispatcher {
     }
 
     fn open(&self, call: Call, reply: Reply<Opened>) {
-        let (fs, stale, thread) = (self.fs.clone(), Arc::clone(&self.stale), call.thread);
+        let (fs, opens, stale, thread) = (self.fs.clone(), self.fs.clone(), Arc::clone(&self.stale), call.thread);
         let encode = move |opened: Opened, answer: Answer| {
             stale.opened(thread);
             let mut out = Output::default();
             answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
+            opens.note_opener(opened.handle, thread);
         };
         self.reply_or(call, reply, encode, move |opened| drop(fs.release(opened.handle, None)));
     }
@@ -322,12 +349,13 @@ impl Dispatcher {
     }
 
     fn create(&self, call: Call, reply: Reply<Created>) {
-        let (fs, ttl) = (self.fs.clone(), self.ttl);
+        let (fs, opens, ttl, thread) = (self.fs.clone(), self.fs.clone(), self.ttl, call.thread);
         let encode = move |created: Created, answer: Answer| match created {
             Created::New(entry, opened) => {
                 let mut out = Output::with_capacity(abi::ENTRY_OUT + 16);
-                out.entry_out(entry.node.0, &entry.attr, ttl);
+                out.entry_out(entry.node.0, entry.node.0, &entry.attr, ttl);
                 answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
+                opens.note_opener(opened.handle, thread);
             }
             // Makes the kernel walk the path again, and open what it finds with all its checks.
             Created::Raced => answer.errno(Errno::ESTALE),
@@ -400,35 +428,18 @@ impl Dispatcher {
             }
         });
     }
+}
 
-    fn lock(&self, call: Call, lock: Lock, wait: bool) {
-        let Some(request) = lock_request(lock) else { return call.answer.error(PosixError::Invalid) };
-        let LockWait { reply, cancel } = self.fs.lock(request, wait);
-        match (reply, cancel) {
-            (Reply::Later(future), Some(ticket)) => self.wait_for_lock(call, future, ticket),
-            (reply, _) => self.done(call, reply),
+/// Whether a thread is in a call that renames. It may be a moment before its wait shows.
+async fn in_rename(thread: u32) -> bool {
+    for _ in 0..5 {
+        match process::renames(thread) {
+            Some(renames) => return renames,
+            None => tokio::time::sleep(Duration::from_micros(200)).await,
         }
     }
-
-    fn wait_for_lock(&self, call: Call, mut future: BoxFuture<'static, Outcome<()>>, ticket: LockTicket) {
-        let mut wait = self.inflight.enter(call.answer.unique());
-        task::start(&self.runtime, async move {
-            let outcome = tokio::select! {
-                biased;
-                outcome = &mut future => outcome,
-                () = wait.interrupted() => {
-                    ticket.cancel();
-                    future.await
-                }
-            };
-            call.finish(outcome, |(), answer| answer.done());
-        });
-    }
-
-    fn query_lock(&self, call: Call, lock: Lock) {
-        let Some(request) = lock_request(lock) else { return call.answer.error(PosixError::Invalid) };
-        self.reply(call, self.fs.query_lock(request), move |conflict, answer| answer.body(&lock_out(conflict, lock)));
-    }
+    // Not known: as if it were, since that is never wrong.
+    true
 }
 
 /// A request under way.

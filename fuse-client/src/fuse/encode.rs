@@ -74,9 +74,9 @@ impl Output {
         self.u64(ttl.attr.as_secs()).u32(ttl.attr.subsec_nanos()).u32(0).attr(node, attr)
     }
 
-    /// `fuse_entry_out`, 128 bytes.
-    pub(super) fn entry_out(&mut self, node: u64, attr: &Attr, ttl: Ttl) -> &mut Self {
-        self.u64(node).u64(0).u64(ttl.entry.as_secs()).u64(ttl.attr.as_secs());
+    /// `fuse_entry_out`, 128 bytes. `id` is the kernel's name for it, `node` the number that stat(2) shows.
+    pub(super) fn entry_out(&mut self, id: u64, node: u64, attr: &Attr, ttl: Ttl) -> &mut Self {
+        self.u64(id).u64(0).u64(ttl.entry.as_secs()).u64(ttl.attr.as_secs());
         self.u32(ttl.entry.subsec_nanos()).u32(ttl.attr.subsec_nanos()).attr(node, attr)
     }
 
@@ -125,7 +125,7 @@ impl Output {
             return false;
         }
         match entry.attr {
-            Some(attr) => self.entry_out(entry.node, attr, ttl),
+            Some(attr) => self.entry_out(entry.id, entry.node, attr, ttl),
             None => self.zeros(abi::ENTRY_OUT),
         };
         self.dirent(room, entry.node, entry.offset, entry.kind, entry.name)
@@ -135,6 +135,7 @@ impl Output {
 /// An entry of a listing with attributes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PlusEntry<'a> {
+    pub(super) id: u64,
     pub(super) node: u64,
     pub(super) offset: u64,
     pub(super) kind: FileKind,

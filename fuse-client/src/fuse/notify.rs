@@ -18,6 +18,7 @@ use nix::errno::Errno;
 use parking_lot::{Condvar, Mutex};
 
 use super::abi;
+use super::aliases::NodeId;
 use super::device::Device;
 use super::encode::Output;
 use crate::fs::Node;
@@ -119,14 +120,14 @@ impl Notifier {
 
     /// Has the kernel drop a name now. Blocks while somebody holds the directory's lock, so it is for
     /// threads that may.
-    pub(super) fn drop_name(&self, parent: Node, name: &[u8]) {
+    pub(super) fn drop_name(&self, parent: NodeId, name: &[u8]) {
         let mut body = Output::default();
-        body.u64(parent.0).u32(u32::try_from(name.len()).unwrap_or(0)).u32(0).raw(name).raw(&[0]);
+        body.u64(parent).u32(u32::try_from(name.len()).unwrap_or(0)).u32(0).raw(name).raw(&[0]);
         self.0.stats.invalidated();
         match self.0.device.notify(abi::NOTIFY_INVAL_ENTRY, body.bytes()) {
             // ENOENT: the kernel does not know the name (any more).
             Ok(()) | Err(Errno::ENOENT | Errno::ENODEV | Errno::ECONNABORTED | Errno::ENOTCONN) => {}
-            Err(error) => tracing::error!(%error, parent = parent.0, "the kernel did not drop a name"),
+            Err(error) => tracing::error!(%error, parent, "the kernel did not drop a name"),
         }
     }
 

@@ -3,29 +3,31 @@
 //! The kernel knows a directory by one path only. When another host has moved it, and a call meets
 //! it at its new place, the kernel moves its own entry there; but inside of a rename, which holds
 //! the lock that this needs, it cannot, and says `ESTALE`. So the mount remembers places, and has
-//! the kernel drop the old one before it hears of the new.
+//! the kernel drop the old one before it hears of the new, or names the directory anew
+//! ([`super::aliases`]).
 //!
 //! Guarantees: bounded; a place that was forgotten, or that the kernel has dropped by itself, costs
 //! at most a notification about nothing. Never knows files: those may have many names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
+use super::aliases::NodeId;
 use crate::fs::Node;
 
 /// Directories at most; when there are more, all are forgotten and learnt anew.
 const PLACES_MAX: usize = 1 << 16;
-
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Place {
-    pub(super) parent: Node,
+    /// As the kernel numbers it: below another alias of a directory everything has another place.
+    pub(super) parent: NodeId,
     pub(super) name: Vec<u8>,
 }
 
 impl Place {
-    pub(super) fn new(parent: Node, name: &[u8]) -> Self {
+    pub(super) fn new(parent: NodeId, name: &[u8]) -> Self {
         Self { parent, name: name.to_vec() }
     }
 }
@@ -38,6 +40,8 @@ pub(super) struct Places(Mutex<Known>);
 struct Known {
     by_node: HashMap<Node, Place>,
     by_place: HashMap<Place, Node>,
+    /// Directories that the kernel may know by an older place still.
+    unsure: HashSet<Node>,
 }
 
 impl Places {
@@ -51,6 +55,30 @@ impl Places {
         let moved = before.filter(|before| *before != here);
         known.insert(directory, here);
         moved
+    }
+
+    /// A directory is about to be listed here. Whether the kernel may hear of it: not if it knows it
+    /// elsewhere, since nobody would learn what came of that.
+    pub(super) fn listed(&self, directory: Node, here: Place) -> bool {
+        let mut known = self.0.lock();
+        match known.by_node.get(&directory) {
+            Some(before) => *before == here,
+            None if known.by_node.len() >= PLACES_MAX => false,
+            None => {
+                known.insert(directory, here);
+                true
+            }
+        }
+    }
+
+    /// The kernel was told of a move in a way that it may not have been able to take up.
+    pub(super) fn unsure(&self, directory: Node) {
+        self.0.lock().unsure.insert(directory);
+    }
+
+    /// Whether that was so, and is not any more.
+    pub(super) fn take_unsure(&self, directory: Node) -> bool {
+        self.0.lock().unsure.remove(&directory)
     }
 
     /// This mount has renamed something; `exchange`: the two changed places.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use holdfast_client::{InvalidateDone, Invalidation, SessionEvents};
+use holdfast_client::{DescribeDone, Description, InvalidateDone, Invalidation, SessionEvents};
 use holdfast_core::id::InodeId;
 
 use crate::fs::FileSystem;
@@ -33,6 +33,16 @@ impl SessionEvents for MountEvents {
             Some((fs, notifier)) => {
                 notifier.changed(fs.node(what.ino), what.size, what.offset, what.len, move || done.confirm());
             }
+        }
+    }
+
+    fn describe(&self, done: DescribeDone) {
+        let Some((fs, _)) = self.mount.get() else { return done.answer(&Description::default()) };
+        let fs = fs.clone();
+        // Reads files of /proc, so not here. A question that cannot be answered is answered by silence.
+        let answer = move || done.answer(&fs.describe());
+        if let Err(error) = std::thread::Builder::new().name("describe".to_owned()).spawn(answer) {
+            tracing::debug!(%error, "cannot say who uses what here");
         }
     }
 

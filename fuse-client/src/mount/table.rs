@@ -22,6 +22,8 @@ pub struct MountEntry {
     pub kind: String,
     /// What is mounted.
     pub source: String,
+    /// Options of the mount, then those of its file system, at commas.
+    pub options: String,
 }
 
 impl MountEntry {
@@ -58,6 +60,7 @@ fn entry(line: &[u8]) -> Option<MountEntry> {
     let device = std::str::from_utf8(fields.nth(2)?).ok()?;
     let (major, minor) = device.split_once(':')?;
     let point = unescape(fields.nth(1)?);
+    let options = fields.next()?;
     let mut rest = fields.skip_while(|field| *field != b"-").skip(1);
     let text = |field| String::from_utf8_lossy(&unescape(field)).into_owned();
     Some(MountEntry {
@@ -66,6 +69,7 @@ fn entry(line: &[u8]) -> Option<MountEntry> {
         point: PathBuf::from(OsString::from_vec(point)),
         kind: text(rest.next()?),
         source: text(rest.next()?),
+        options: format!("{},{}", text(options), text(rest.next()?)),
     })
 }
 
@@ -103,6 +107,7 @@ mod tests {
             point: "/mnt/a b".into(),
             kind: FILE_SYSTEM.to_owned(),
             source: "s1:7440:/vol".to_owned(),
+            options: "rw,nosuid,rw,user_id=0".to_owned(),
         };
         assert_eq!(mounts[1], ours);
     }

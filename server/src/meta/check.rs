@@ -13,7 +13,7 @@ use super::keys::{self, DataId, describe, tag};
 use super::query::{Extent, extent_of};
 use super::record::entry::{Entry, Listed};
 use super::record::extent::Content;
-use super::record::inode::Inode;
+use super::record::inode::{Inode, NamedAt};
 use super::record::segment::SegmentAccount;
 use super::record::text::Text;
 use super::record::{Record, decode};
@@ -36,7 +36,7 @@ struct Extents {
 #[derive(Clone, Copy, Debug, Default)]
 struct Names {
     count: u64,
-    parent: Option<InodeId>,
+    last: Option<NamedAt>,
 }
 
 /// What entries say of one directory.
@@ -149,7 +149,7 @@ impl Check<'_> {
         within.subdirectories += u64::from(entry.kind == FileKind::Directory);
         let names = self.names.entry(entry.ino).or_default();
         names.count += 1;
-        names.parent = Some(parent);
+        names.last = Some(NamedAt { directory: parent, cookie: entry.cookie });
         match self.inodes.get(&entry.ino).map(|inode| inode.kind) {
             None => self.find(format!("{what} leads to inode {}, which is missing", entry.ino)),
             Some(kind) if kind != entry.kind => self.find(format!("{what} has another type than inode {}", entry.ino)),
@@ -236,8 +236,10 @@ impl Check<'_> {
         if inode.is_directory() && names.count > 1 {
             self.find(format!("directory {ino} has {} names", names.count));
         }
-        if inode.is_directory() && names.count == 1 && inode.parent != names.parent {
-            self.find(format!("directory {ino} says it is in {:?} and is in {:?}", inode.parent, names.parent));
+        let parent = names.last.map(|last| last.directory);
+        if inode.is_directory() && names.count == 1 && (inode.parent, inode.named) != (parent, names.last) {
+            let (parent, named) = (inode.parent, inode.named);
+            self.find(format!("directory {ino} says it is in {parent:?} at {named:?} and is at {:?}", names.last));
         }
     }
 

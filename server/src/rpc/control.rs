@@ -14,7 +14,7 @@ use holdfast_core::error::{self, Error, ErrorKind};
 use holdfast_core::id::{InodeId, Seq, SessionId};
 use holdfast_core::limits::NAME_BYTES_MAX;
 use holdfast_proto::error::to_status;
-use holdfast_proto::lock::{claimed, conflict_to_wire, required};
+use holdfast_proto::lock::{claimed, held_to_wire, required};
 use holdfast_proto::op::OpBatch;
 use holdfast_proto::v1::client_message::Message as FromClient;
 use holdfast_proto::v1::server_message::Message as ToClient;
@@ -217,6 +217,7 @@ fn dispatch(link: &Link, message: ClientMessage) -> error::Result<()> {
         Some(FromClient::LockCancel(cancel)) => link.lock_cancel(cancel.id),
         Some(FromClient::LockQuery(query)) => link.lock_query(query.id, required(query.lock)?),
         Some(FromClient::InvalidateDone(done)) => link.invalidate_done(done.id),
+        Some(FromClient::Description(description)) => link.described(description.id, description.try_into()?),
         Some(FromClient::Goodbye(v1::Goodbye {})) => link.goodbye(),
         Some(FromClient::Hello(_)) => Err(invalid("a second Hello on one stream; open another")),
         None => Err(Error::new(ErrorKind::Version, "a message that this server does not know; upgrade the server")),
@@ -237,6 +238,7 @@ fn to_wire(outbound: Outbound) -> ToClient {
         Outbound::Heartbeat(id) => ToClient::Heartbeat(v1::HeartbeatAnswer { id }),
         Outbound::Lock { id, answer } => ToClient::Lock(lock_to_wire(id, answer)),
         Outbound::Invalidate { id, what } => ToClient::Invalidate(what.to_wire(id)),
+        Outbound::Describe(id) => ToClient::Describe(v1::Describe { id }),
         Outbound::Farewell => ToClient::Farewell(v1::Farewell { reason: String::new() }),
         Outbound::End(error) => ToClient::Farewell(v1::Farewell { reason: error.message().to_owned() }),
     }
@@ -262,7 +264,7 @@ fn lock_to_wire(id: u64, answer: LockAnswer) -> v1::LockAnswer {
     match answer {
         LockAnswer::Done | LockAnswer::Conflict(None) => {}
         LockAnswer::Refused(error) => wire.set_error(error.into()),
-        LockAnswer::Conflict(Some((ino, held))) => wire.conflict = Some(conflict_to_wire(&held, ino)),
+        LockAnswer::Conflict(Some((ino, held))) => wire.conflict = Some(held_to_wire(&held, ino)),
     }
     wire
 }

@@ -108,6 +108,7 @@ pub(super) fn format(engine: &dyn Engine, id: VolumeId, now: Timestamp, root: Ro
         xattr_bytes: 0,
         parent: Some(InodeId::ROOT),
         entries: 0,
+        named: None,
     };
     let mut changes = Changes::default();
     changes.put(keys::header(), header.encode());

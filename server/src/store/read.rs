@@ -42,6 +42,14 @@ impl Store {
         self.ask(|view| attributes::getattr(view, ino))
     }
 
+    /// A path to an inode, if the place of its last name still leads to it.
+    ///
+    /// # Errors
+    /// `Damaged`, `Unavailable`.
+    pub fn path(&self, ino: InodeId) -> Result<Option<Vec<u8>>> {
+        self.ask(|view| names::path(view, ino))
+    }
+
     /// A page of a listing: at most `max` entries after `after`. Names that are there from the
     /// first page to the last appear exactly once, whatever else changes meanwhile.
     ///

@@ -39,6 +39,13 @@ impl Store {
         Ok(())
     }
 
+    /// A session that comes back may have been remounted meanwhile.
+    pub fn set_read_only(&self, id: SessionId, read_only: bool) {
+        if let Some(session) = self.writer.lock().sessions.get_mut(&id) {
+            session.set_read_only(read_only);
+        }
+    }
+
     /// All sessions of the volume.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionState> {

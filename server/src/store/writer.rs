@@ -89,6 +89,10 @@ impl Session {
         SessionState { info: self.info.clone(), applied: self.applied, durable: self.durable, received: self.received }
     }
 
+    pub(super) const fn set_read_only(&mut self, read_only: bool) {
+        self.info.read_only = read_only;
+    }
+
     /// Whether this operation is refused because the session only reads.
     pub(super) const fn refuses(&self, op: &Op) -> bool {
         self.info.read_only && !matches!(op, Op::Open { truncate: false, .. } | Op::Close { .. })

@@ -41,6 +41,7 @@ impl Owner {
     /// When the stream is no longer the session's.
     pub(crate) fn lock_cancel(&self, session: SessionId, generation: u64, id: u64) -> Result<()> {
         let mut state = self.enter(session, generation)?;
+        let mut woken = Vec::new();
         let Some(member) = state.members.get_mut(&session) else { return Ok(()) };
         let deferred = member.deferred_locks.len();
         member
@@ -49,7 +50,7 @@ impl Owner {
         let interrupted = match member.lock_waits.remove(&id) {
             Some(ticket) => {
                 state.lock_waits.remove(&ticket);
-                state.locks.cancel(ticket)
+                state.locks.cancel(ticket, &mut woken)
             }
             None => member.deferred_locks.len() < deferred,
         };
@@ -57,6 +58,7 @@ impl Owner {
             let answer = LockAnswer::Refused(PosixError::Interrupted);
             Self::send(&mut state, session, Outbound::Lock { id, answer });
         }
+        self.deliver(&mut state, woken);
         Ok(())
     }
 
@@ -102,7 +104,15 @@ impl Owner {
         }
     }
 
+    /// Time has passed: some have let others go first for long enough.
+    pub(super) fn tell_locks_the_time(&self, state: &mut State) {
+        let mut woken = Vec::new();
+        state.locks.tell_time(self.clock.boot(), &mut woken);
+        self.deliver(state, woken);
+    }
+
     fn request_lock(&self, state: &mut State, session: SessionId, id: u64, ask: &LockAsk, wait: bool) {
+        self.tell_locks_the_time(state);
         let mut woken = Vec::new();
         let refused = |error| Some(LockAnswer::Refused(error));
         let answer = match state.locks.acquire(session, ask, wait, &mut woken) {
@@ -125,7 +135,7 @@ impl Owner {
     }
 
     fn query_lock(&self, state: &mut State, session: SessionId, id: u64, ask: &LockAsk) {
-        let conflict = state.locks.query(session, ask).map(|held| (ask.ino, held));
+        let conflict = state.locks.query(session, ask).map(|held| (ask.ino, held.seen_by(session)));
         Self::send(state, session, Outbound::Lock { id, answer: LockAnswer::Conflict(conflict) });
     }
 

@@ -7,7 +7,8 @@ use holdfast_core::id::{InodeId, Seq, StageId};
 use holdfast_core::lock::{LockAsk, Ticket};
 use holdfast_core::op::AppliedOp;
 use holdfast_core::session::BootTime;
-use tokio::sync::mpsc;
+use holdfast_proto::inspect::Description;
+use tokio::sync::{mpsc, oneshot};
 
 use super::recovery::Queued;
 use super::staging::Stages;
@@ -94,6 +95,8 @@ pub(super) struct Member {
     told_sync: u64,
     pub(super) lock_waits: HashMap<u64, Ticket>,
     pub(super) deferred_locks: Vec<DeferredLock>,
+    /// Who waits for what it says of its processes.
+    pub(super) questions: HashMap<u64, oneshot::Sender<Description>>,
     /// During recovery: the last operation that it will re-send, once it has said so.
     pub(super) pending_until: Option<Seq>,
     pub(super) goodbye: bool,
@@ -131,6 +134,7 @@ impl Member {
             told_sync: 0,
             lock_waits: HashMap::new(),
             deferred_locks: Vec::new(),
+            questions: HashMap::new(),
             pending_until: None,
             goodbye: false,
         }
@@ -149,6 +153,7 @@ impl Member {
         self.syncs_done.clear();
         self.told_sync = 0;
         self.deferred_locks.clear();
+        self.questions.clear();
         self.goodbye = false;
         self.told_durable = self.durable;
         self.unanswered.clear();

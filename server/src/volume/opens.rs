@@ -50,6 +50,11 @@ impl Opens {
         self.by_inode.contains_key(&ino)
     }
 
+    /// Every session and inode.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (SessionId, InodeId)> + '_ {
+        self.by_session.iter().flat_map(|(&session, inodes)| inodes.iter().map(move |&ino| (session, ino)))
+    }
+
     /// Everybody but this session who has it open.
     pub(crate) fn others(&self, ino: InodeId, session: SessionId) -> Vec<SessionId> {
         match self.by_inode.get(&ino) {

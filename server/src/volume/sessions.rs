@@ -48,6 +48,10 @@ impl Owner {
         member.end(Error::new(ErrorKind::Unavailable, "the session has opened another stream"));
         member.attach(hello, sender, generation);
         member.deadline = deadline;
+        member.info.read_only = hello.read_only;
+        if resumed {
+            self.store.set_read_only(session, hello.read_only);
+        }
         if resumed && member.standing == Standing::Live {
             self.resume(&mut state, hello)?;
         }
@@ -177,6 +181,7 @@ impl Owner {
 
     fn resume(&self, state: &mut Guard<'_>, hello: &Hello) -> Result<()> {
         let session = hello.session;
+        self.tell_locks_the_time(state);
         let mut woken = Vec::new();
         let refused = state.locks.reclaim_session(session, &hello.locks, &mut woken);
         state.lock_waits.retain(|_, (waiter, _)| *waiter != session);

@@ -4,6 +4,7 @@
 
 mod daemon;
 mod edge;
+mod inspect;
 mod locks;
 mod operations;
 mod recovery;

@@ -25,8 +25,6 @@ pub struct Disk<F> {
     roots: Vec<PathBuf>,
     open: HashMap<(usize, usize), File>,
     disturb: F,
-    /// Renames that said `ESTALE` and were tried again.
-    stale_renames: usize,
 }
 
 impl<F> std::fmt::Debug for Disk<F> {
@@ -78,7 +76,7 @@ impl<F: FnMut(Disturb)> Disk<F> {
         umask(Mode::empty());
         let rights = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&roots[0], rights).unwrap_or_else(|error| panic!("{}: {error}", roots[0].display()));
-        Self { roots, open: HashMap::new(), disturb, stale_renames: 0 }
+        Self { roots, open: HashMap::new(), disturb }
     }
 
     fn at(&self, client: usize, path: &Path) -> PathBuf {
@@ -105,18 +103,7 @@ impl<F: FnMut(Disturb)> Disk<F> {
                     Rename::NoReplace => RenameFlags::RENAME_NOREPLACE,
                     Rename::Exchange => RenameFlags::RENAME_EXCHANGE,
                 };
-                let rename = || renameat2(AT_FDCWD, &at(old), AT_FDCWD, &at(new), flags);
-                let renamed = match rename() {
-                    // A known gap (SEMANTICS.md): after several moves a rename may meet a directory that
-                    // another host has moved, and the kernel refuses. After a stat it must find it.
-                    Err(Errno::ESTALE) => {
-                        let _ = (fs::symlink_metadata(at(old)), fs::symlink_metadata(at(new)));
-                        self.stale_renames += 1;
-                        rename()
-                    }
-                    renamed => renamed,
-                };
-                renamed?;
+                renameat2(AT_FDCWD, &at(old), AT_FDCWD, &at(new), flags)?;
             }
             Step::Stat { path } => return Ok(Answer::Stat(stat(&fs::symlink_metadata(at(path))?))),
             Step::Readdir { path } => {
@@ -266,14 +253,6 @@ impl<F: FnMut(Disturb)> Disk<F> {
                 Ok(Answer::Done)
             }
             other => panic!("not a step on open files: {other:?}"),
-        }
-    }
-}
-
-impl<F> Drop for Disk<F> {
-    fn drop(&mut self) {
-        if self.stale_renames > 0 {
-            eprintln!("known gap: {} renames said ESTALE and were tried again", self.stale_renames);
         }
     }
 }

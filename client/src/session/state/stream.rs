@@ -7,6 +7,7 @@ use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::Seq;
 use holdfast_core::limits::BATCH_OPS_MAX;
 use holdfast_core::session::{BootTime, client_trusts_until};
+use holdfast_proto::lock::claim_to_wire;
 use holdfast_proto::op::to_wire;
 use holdfast_proto::v1::{self, client_message::Message};
 use prost::Message as _;
@@ -32,7 +33,7 @@ impl State {
             self.leaving = Leaving::Wanted;
         }
         let resume = self.terms.is_some();
-        let claims = self.locks.claims();
+        let claims = self.locks.claims(who.now);
         self.outbox.push_back(Message::Hello(v1::Hello {
             protocol: holdfast_proto::version::PROTOCOL_NEWEST,
             protocol_oldest: holdfast_proto::version::PROTOCOL_OLDEST,
@@ -44,7 +45,7 @@ impl State {
             read_only: self.read_only,
             resume,
             open_inodes: if resume { self.opens.iter().map(|ino| ino.0).collect() } else { Vec::new() },
-            held_locks: claims.iter().map(|ask| v1::HeldLock { lock: Some(ask.into()) }).collect(),
+            held_locks: claims.iter().map(claim_to_wire).collect(),
             next_seq: self.log.first_seq().0,
             pending_until: self.log.ever_sent().0,
         }));

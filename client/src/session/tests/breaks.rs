@@ -192,3 +192,56 @@ async fn a_lock_that_nobody_wants_any_more_is_let_go() {
     session.sync().await.unwrap();
     assert!(fake.with(|world| hellos(world)).pop().unwrap().held_locks.is_empty());
 }
+
+/// A process that was told of an interruption believes in what it had before.
+#[tokio::test]
+async fn an_upgrade_that_nobody_wants_any_more_leaves_what_was_there() {
+    let fake = Fake::start().await;
+    let session = open(&fake).await;
+    let ask = |mode, start, end| LockAsk { range: LockRange::new(start, end).unwrap(), ..lock_ask(mode) };
+    session.lock(ask(Some(LockMode::Shared), 10, 19), false).1.await.unwrap();
+    fake.cheer(|mood| mood.deaf_to_cancels = true);
+    fake.cheer(|mood| mood.locks_wait = true);
+    let (_, lock) = session.lock(ask(Some(LockMode::Exclusive), 0, 29), true);
+    let wanted =
+        |said: &Said| if let Said::Lock(request) = said { Some((request.id, request.lock.unwrap())) } else { None };
+    let id = fake.until(|world| world.heard.iter().filter_map(wanted).find(|(_, lock)| lock.end == 29)).await.0;
+    drop(lock);
+    fake.until(|world| world.heard.iter().any(|said| matches!(said, Said::LockCancel(_))).then_some(())).await;
+    fake.say(&Answer::Lock(v1::LockAnswer { id, ..v1::LockAnswer::default() }));
+    let undone = fake
+        .until(|world| {
+            let asks: Vec<_> = world.heard.iter().filter_map(wanted).filter(|(asked, _)| *asked > id).collect();
+            (asks.len() == 3).then_some(asks)
+        })
+        .await;
+    let undone: Vec<_> = undone.iter().map(|(_, lock)| (lock.mode(), lock.start, lock.end)).collect();
+    let (unlock, shared) = (v1::LockMode::Unlock, v1::LockMode::Shared);
+    assert_eq!(undone, [(unlock, 0, 9), (shared, 10, 19), (unlock, 20, 29)]);
+}
+
+#[tokio::test]
+async fn a_read_only_session_that_may_write_says_so_first() {
+    let fake = Fake::start().await;
+    let options = SessionOptions { read_only: true, ..SessionOptions::default() };
+    let (session, _) = open_with(&fake, options).await;
+    assert!(submit(&session, create(b"a")).await.is_err());
+    session.allow_changes();
+    submit(&session, create(b"b")).await.unwrap();
+    let read_only: Vec<bool> = fake.with(|world| hellos(world)).iter().map(|hello| hello.read_only).collect();
+    assert_eq!(read_only, [true, false]);
+    session.allow_changes();
+    submit(&session, create(b"c")).await.unwrap();
+    assert_eq!(fake.with(|world| hellos(world)).len(), 2, "once is enough");
+}
+
+#[tokio::test]
+async fn who_knows_nothing_of_its_users_says_so() {
+    let fake = Fake::start().await;
+    let session = open(&fake).await;
+    session.lock(lock_ask(Some(LockMode::Shared)), false).1.await.unwrap();
+    assert_eq!(session.lock_users().iter().map(|(pid, _)| *pid).collect::<Vec<_>>(), [1]);
+    fake.say(&Answer::Describe(v1::Describe { id: 9 }));
+    let empty = v1::Description { id: 9, ..v1::Description::default() };
+    fake.until(|world| world.heard.contains(&Said::Description(empty.clone())).then_some(())).await;
+}

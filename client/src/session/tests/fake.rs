@@ -56,6 +56,8 @@ pub(super) struct Mood {
     pub(super) confused: bool,
     /// Lock requests that wait are not answered until they are cancelled.
     pub(super) locks_wait: bool,
+    /// Cancelled locks are not answered.
+    pub(super) deaf_to_cancels: bool,
     /// Another lease than [`LEASE_MS`].
     pub(super) lease_ms: Option<u32>,
     /// Every call must bear this token.
@@ -238,6 +240,7 @@ impl World {
         self.heard.push(message.clone());
         let epoch = self.epoch;
         let mood_sync = !self.mood.no_sync;
+        let deaf_to_cancels = self.mood.deaf_to_cancels;
         let (dead, locks_wait, lease_ms) = (self.mood.dead, self.mood.locks_wait, self.mood.lease_ms);
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         match message {
@@ -271,7 +274,7 @@ impl World {
             Said::Lock(lock) if !(lock.wait && locks_wait) => {
                 kept.say(Answer::Lock(v1::LockAnswer { id: lock.id, ..v1::LockAnswer::default() }));
             }
-            Said::LockCancel(cancel) => {
+            Said::LockCancel(cancel) if !deaf_to_cancels => {
                 let mut answer = v1::LockAnswer { id: cancel.id, ..v1::LockAnswer::default() };
                 answer.set_error(v1::PosixError::Interrupted);
                 kept.say(Answer::Lock(answer));
@@ -288,6 +291,7 @@ impl World {
                 kept.say(Answer::Farewell(v1::Farewell::default()));
             }
             Said::Sync(_) | Said::Heartbeat(_) | Said::Lock(_) | Said::InvalidateDone(_) => {}
+            Said::Description(_) | Said::LockCancel(_) => {}
         }
     }
 }

@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
+use super::queue::{COURTESY_MAX, COURTESY_MIN};
 use super::*;
 
 const A: SessionId = SessionId([1; 16]);
@@ -10,12 +13,12 @@ const OTHER: InodeId = InodeId(8);
 
 fn record(ino: InodeId, mode: Option<LockMode>, start: u64, end: u64) -> LockAsk {
     let range = LockRange::new(start, end).expect("a range");
-    LockAsk { ino, space: LockSpace::Record, owner: LockOwner(1), mode, range, pid: 42 }
+    LockAsk { ino, space: LockSpace::Record, owner: LockOwner(1), mode, range, pid: 42, open_file: false }
 }
 
 fn flock(mode: Option<LockMode>) -> LockAsk {
     let range = LockRange::WHOLE;
-    LockAsk { ino: FILE, space: LockSpace::Flock, owner: LockOwner(1), mode, range, pid: 42 }
+    LockAsk { ino: FILE, space: LockSpace::Flock, owner: LockOwner(1), mode, range, pid: 42, open_file: false }
 }
 
 const SHARED: Option<LockMode> = Some(LockMode::Shared);
@@ -37,6 +40,12 @@ impl Bench {
 
     fn wait(&mut self, session: SessionId, ask: LockAsk) -> Acquire {
         self.table.acquire(session, &ask, true, &mut self.woken)
+    }
+
+    /// Lets milliseconds pass.
+    fn pass(&mut self, millis: u64) {
+        let now = BootTime(self.table.now.0 + Duration::from_millis(millis));
+        self.table.tell_time(now, &mut self.woken);
     }
 
     fn granted(&mut self) -> Vec<Ticket> {
@@ -145,12 +154,79 @@ fn a_circle_that_a_grant_to_a_thread_closes_is_refused_to_the_waiter() {
 }
 
 #[test]
+fn a_wait_for_a_lock_of_an_open_file_is_no_part_of_a_circle() {
+    let mut bench = Bench::new();
+    bench.ask(A, record(FILE, EXCLUSIVE, 0, 0));
+    bench.ask(B, record(OTHER, EXCLUSIVE, 0, 0));
+    let of_file = |ask| LockAsk { open_file: true, ..ask };
+    assert!(matches!(bench.wait(A, of_file(record(OTHER, SHARED, 0, 0))), Acquire::Queued(_)));
+    assert!(matches!(bench.wait(B, record(FILE, SHARED, 0, 0)), Acquire::Queued(_)), "it goes through that wait");
+    assert!(matches!(bench.wait(B, of_file(record(FILE, EXCLUSIVE, 0, 0))), Acquire::Queued(_)));
+    assert!(bench.woken.is_empty());
+}
+
+#[test]
+fn readers_let_a_writer_go_first_for_as_long_as_it_has_waited() {
+    let mut bench = Bench::new();
+    bench.ask(A, flock(SHARED));
+    let Acquire::Queued(writer) = bench.wait(B, flock(EXCLUSIVE)) else { panic!("it must wait") };
+    let reader = |owner| LockAsk { owner: LockOwner(owner), ..flock(SHARED) };
+    assert_eq!(bench.wait(C, reader(1)), Acquire::Granted, "a writer that has just come is overtaken");
+    bench.pass(1000);
+    let Acquire::Queued(second) = bench.wait(C, reader(2)) else { panic!("it must let the writer go first") };
+    assert_eq!(bench.ask(C, reader(3)), Acquire::Granted, "who does not wait is not held up");
+    assert_eq!(bench.wait(C, reader(3)), Acquire::Granted, "nor who has it already");
+    bench.pass(999);
+    assert!(bench.woken.is_empty());
+    bench.pass(1);
+    assert_eq!(bench.granted(), [second], "it waited as long as the writer had");
+    let Acquire::Queued(third) = bench.wait(C, reader(4)) else { panic!("it must let the writer go first") };
+    for holder in [(A, 1), (C, 1), (C, 2), (C, 3)] {
+        bench.ask(holder.0, LockAsk { owner: LockOwner(holder.1), ..flock(None) });
+    }
+    assert_eq!(bench.granted(), [writer], "the readers have drained");
+    bench.pass(60_000);
+    assert!(bench.woken.is_empty(), "what was politeness is a wait now");
+    bench.ask(B, flock(None));
+    assert_eq!(bench.granted(), [third]);
+    bench.ask(C, LockAsk { owner: LockOwner(4), ..flock(None) });
+    assert!(bench.table.is_empty() && bench.table.polite.is_empty());
+}
+
+#[test]
+fn nobody_is_polite_to_one_whom_a_long_lock_keeps_out() {
+    let mut bench = Bench::new();
+    bench.ask(A, flock(SHARED));
+    assert!(matches!(bench.wait(B, flock(EXCLUSIVE)), Acquire::Queued(_)));
+    bench.pass(5001);
+    assert_eq!(bench.wait(C, flock(SHARED)), Acquire::Granted);
+}
+
+#[test]
+fn the_polite_go_on_when_who_they_let_first_gives_up() {
+    let mut bench = Bench::new();
+    bench.ask(A, record(FILE, SHARED, 0, 9));
+    let Acquire::Queued(writer) = bench.wait(B, record(FILE, EXCLUSIVE, 0, 9)) else { panic!("it must wait") };
+    bench.pass(2000);
+    let Acquire::Queued(reader) = bench.wait(C, record(FILE, SHARED, 5, 5)) else { panic!("it must be polite") };
+    assert_eq!(bench.wait(C, LockAsk { owner: LockOwner(2), ..record(FILE, SHARED, 20, 29) }), Acquire::Granted);
+    assert!(bench.table.cancel(writer, &mut bench.woken));
+    assert_eq!(bench.granted(), [reader]);
+    let Acquire::Queued(_) = bench.wait(B, record(FILE, EXCLUSIVE, 0, 9)) else { panic!("it must wait") };
+    bench.pass(2000);
+    let polite = LockAsk { owner: LockOwner(3), ..record(FILE, SHARED, 0, 0) };
+    let Acquire::Queued(reader) = bench.wait(C, polite) else { panic!("it must be polite") };
+    bench.table.release_session(B, &mut bench.woken);
+    assert_eq!(bench.granted(), [reader], "also when its whole session goes");
+}
+
+#[test]
 fn a_cancelled_wait_takes_nothing() {
     let mut bench = Bench::new();
     bench.ask(A, flock(EXCLUSIVE));
     let Acquire::Queued(ticket) = bench.wait(B, flock(EXCLUSIVE)) else { panic!("it must wait") };
-    assert!(bench.table.cancel(ticket));
-    assert!(!bench.table.cancel(ticket));
+    assert!(bench.table.cancel(ticket, &mut bench.woken));
+    assert!(!bench.table.cancel(ticket, &mut bench.woken));
     bench.ask(A, flock(None));
     assert!(bench.woken.is_empty());
     assert!(bench.table.is_empty());
@@ -180,11 +256,15 @@ fn a_session_that_comes_back_holds_exactly_what_it_says() {
     let Acquire::Queued(let_in) = bench.wait(B, record(FILE, EXCLUSIVE, 20, 29)) else { panic!("it must wait") };
     bench.ask(C, record(OTHER, EXCLUSIVE, 0, 0));
     let claims = [record(FILE, EXCLUSIVE, 0, 9), record(OTHER, SHARED, 0, 0)];
-    let refused = bench.table.reclaim_session(A, &claims, &mut bench.woken);
+    let said = claims.map(|ask| LockClaim { ask, held_for: Duration::from_secs(3) });
+    bench.pass(10_000);
+    let refused = bench.table.reclaim_session(A, &said, &mut bench.woken);
     assert_eq!(refused, [claims[1]]);
     assert_eq!(bench.granted(), [let_in]);
     assert_eq!(bench.ranges(A), [(0, 9, LockMode::Exclusive)]);
-    assert!(bench.table.cancel(kept_out), "it still waits");
+    let since = bench.table.held().find(|(_, lock)| lock.holder.session == A).map(|(_, lock)| lock.since);
+    assert_eq!(since, Some(BootTime(Duration::from_secs(7))), "it was held before the break");
+    assert!(bench.table.cancel(kept_out, &mut bench.woken), "it still waits");
 }
 
 #[test]
@@ -250,6 +330,7 @@ enum Event {
     Ask { session: usize, ask: LockAsk, wait: bool },
     Cancel(u64),
     Gone(usize),
+    Pass(u64),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -260,12 +341,13 @@ fn event() -> impl Strategy<Value = Event> {
             Event::Ask { session, ask, wait }
         },
     );
-    prop_oneof![8 => ask, 1 => (1..20u64).prop_map(Event::Cancel), 1 => (0..3usize).prop_map(Event::Gone)]
+    let pass = (0..3000u64).prop_map(Event::Pass);
+    prop_oneof![8 => ask, 1 => (1..20u64).prop_map(Event::Cancel), 1 => (0..3usize).prop_map(Event::Gone), 2 => pass]
 }
 
 proptest! {
-    /// Every grant and refusal agrees with a map of single bytes; nobody waits whom nothing hinders;
-    /// the waits never form a circle.
+    /// Every grant and refusal agrees with a map of single bytes; nobody waits whom nothing hinders,
+    /// but for the polite, and those not for long; the waits never form a circle.
     #[test]
     fn agrees_with_a_map_of_bytes(events in proptest::collection::vec(event(), 1..120)) {
         let sessions = [A, B, C];
@@ -282,12 +364,19 @@ proptest! {
                         Acquire::Granted => { prop_assert!(free); model.set(holder, &ask); }
                         Acquire::WouldBlock => prop_assert!(!free && !wait),
                         Acquire::Deadlock => prop_assert!(!free && wait),
-                        Acquire::Queued(ticket) => { prop_assert!(!free && wait); asked.insert(ticket, (holder, ask)); }
+                        Acquire::Queued(ticket) => {
+                            prop_assert!(wait && (!free || table.waits[&ticket].polite_until.is_some()));
+                            asked.insert(ticket, (holder, ask));
+                        }
                         Acquire::NoLocks => prop_assert!(false, "no limit was reached"),
                     }
                 }
                 Event::Cancel(number) => {
-                    prop_assert_eq!(table.cancel(Ticket(number)), asked.remove(&Ticket(number)).is_some());
+                    let was = table.cancel(Ticket(number), &mut woken);
+                    prop_assert_eq!(was, asked.remove(&Ticket(number)).is_some());
+                }
+                Event::Pass(millis) => {
+                    table.tell_time(BootTime(table.now.0 + Duration::from_millis(millis)), &mut woken);
                 }
                 Event::Gone(session) => {
                     asked.retain(|_, (holder, _)| holder.session != sessions[session]);
@@ -303,8 +392,18 @@ proptest! {
                 }
             }
             prop_assert_eq!(&ByteMap::of(&table), &model.bytes);
-            for (holder, ask) in asked.values() {
-                prop_assert!(model.conflicts(*holder, ask), "nothing hinders it, and yet it waits");
+            for (ticket, (holder, ask)) in &asked {
+                let wait = table.waits[ticket];
+                if model.conflicts(*holder, ask) {
+                    continue;
+                }
+                let until = wait.polite_until.expect("nothing hinders it, and yet it waits");
+                let longest = (table.now.0 + COURTESY_MAX).min(wait.since.0 + COURTESY_MAX);
+                prop_assert!(until > table.now && until.0 <= longest && until.0 >= wait.since.0 + COURTESY_MIN);
+                let elder = asked.iter().any(|(other, (_, asked))| {
+                    other < ticket && table.waits[other].excludes(&wait) && asked.ino == ask.ino
+                });
+                prop_assert!(elder, "there is nobody to be polite to");
             }
             for wait in table.waits.values() {
                 prop_assert!(!table.closes_circle(wait), "a circle of waits was let in");

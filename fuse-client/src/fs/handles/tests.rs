@@ -3,7 +3,7 @@
 use super::*;
 
 const fn file(ino: InodeId) -> OpenFile {
-    OpenFile { ino, bypass: false, writes: false }
+    OpenFile { ino, bypass: false, access: Access { read: true, write: false, append: false }, opener: None }
 }
 
 const A: InodeId = InodeId(10);

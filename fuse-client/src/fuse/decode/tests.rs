@@ -90,3 +90,21 @@ fn times_before_1970_keep_their_nanoseconds() {
     assert_eq!(set.mtime, Some(SetTime::Now));
     assert!(set.kill_privileges && set.size.is_none());
 }
+
+#[test]
+fn forgets_come_alone_and_in_batches() {
+    let mut single = Vec::new();
+    single.extend_from_slice(&3_u64.to_ne_bytes());
+    assert!(matches!(request(Opcode::Forget, Input(&single)), Ok(Request::Forget { times: 3 })));
+    let mut batch = Vec::new();
+    batch.extend_from_slice(&2_u32.to_ne_bytes());
+    batch.extend_from_slice(&[0; 4]);
+    for number in [5_u64, 1, 6, 2] {
+        batch.extend_from_slice(&number.to_ne_bytes());
+    }
+    let Ok(Request::BatchForget { pairs }) = request(Opcode::BatchForget, Input(&batch)) else { panic!("it is whole") };
+    assert_eq!(forgets(pairs).collect::<Vec<_>>(), [(5, 1), (6, 2)]);
+    assert!(request(Opcode::BatchForget, Input(&batch[..batch.len() - 1])).is_err());
+    batch[..4].copy_from_slice(&u32::MAX.to_ne_bytes());
+    assert!(request(Opcode::BatchForget, Input(&batch)).is_err());
+}

@@ -1,13 +1,16 @@
 //! The shape of single arguments and answers, between the kernel's numbers and the file system's types.
 
+use holdfast_core::attr::FileKind;
 use holdfast_core::id::LockOwner;
 use holdfast_core::lock::{LockMode, LockRange, LockSpace};
 use holdfast_core::op::XattrMode;
 
 use crate::fs::{Caching, FsStat, Handle, Listing, LockConflict, LockRequest};
 use crate::fuse::abi;
+use crate::fuse::aliases::{Aliases, NodeId};
 use crate::fuse::decode::Lock;
 use crate::fuse::encode::{Output, PlusEntry, Ttl};
+use crate::fuse::places::{Place, Places};
 
 pub(super) const fn open_flags(caching: Caching) -> u32 {
     match caching {
@@ -35,6 +38,7 @@ pub(super) fn lock_request(lock: Lock) -> Option<LockRequest> {
         mode: lock.mode,
         range: LockRange::new(lock.start, lock.end)?,
         pid: lock.pid,
+        open_file: false,
     })
 }
 
@@ -66,12 +70,27 @@ pub(super) fn statfs_out(stat: FsStat) -> Output {
     out
 }
 
-pub(super) fn listing_out(listing: &Listing, room: usize, plus: bool, ttl: Ttl) -> Output {
+/// A part of the listing of `directory`. Of directories that the kernel knows elsewhere it hears only
+/// the names.
+pub(super) fn listing_out(
+    listing: &Listing,
+    directory: NodeId,
+    (room, plus): (usize, bool),
+    ttl: Ttl,
+    (aliases, places): (&Aliases, &Places),
+) -> Output {
     let mut out = Output::with_capacity(room.min(64 << 10));
     for entry in listing.entries() {
         let (node, offset, kind, name) = (entry.node.0, entry.offset, entry.kind, &entry.name[..]);
         let fits = if plus {
-            out.dirent_plus(room, PlusEntry { node, offset, kind, name, attr: entry.attr.as_ref() }, ttl)
+            let known = |node| kind != FileKind::Directory || places.listed(node, Place::new(directory, name));
+            let attr = entry.attr.as_ref().filter(|_| known(entry.node));
+            let id = if attr.is_some() { aliases.tell(entry.node) } else { node };
+            let fits = out.dirent_plus(room, PlusEntry { id, node, offset, kind, name, attr }, ttl);
+            if !fits && attr.is_some() {
+                aliases.forget(id, 1);
+            }
+            fits
         } else {
             out.dirent(room, node, offset, kind, name)
         };

@@ -28,7 +28,7 @@ fn structures_have_the_length_that_the_kernel_expects() {
     let mut out = Output::default();
     assert_eq!(out.attr_out(9, &attr(), Ttl::default()).bytes().len(), 104);
     let mut out = Output::default();
-    assert_eq!(out.entry_out(9, &attr(), Ttl::default()).bytes().len(), abi::ENTRY_OUT);
+    assert_eq!(out.entry_out(9, 9, &attr(), Ttl::default()).bytes().len(), abi::ENTRY_OUT);
     let mut out = Output::default();
     assert_eq!(out.statx_out(9, &attr(), Ttl::default()).bytes().len(), 288);
     let mut out = Output::default();
@@ -45,7 +45,7 @@ fn entries_are_aligned_and_stop_where_the_room_ends() {
     assert!(!out.dirent(64, 9, 3, FileKind::Regular, b"x"));
     assert_eq!(out.bytes().len(), 64);
     let attr = attr();
-    let entry = PlusEntry { node: 9, offset: 1, kind: FileKind::Regular, name: b"x", attr: Some(&attr) };
+    let entry = PlusEntry { id: 9, node: 9, offset: 1, kind: FileKind::Regular, name: b"x", attr: Some(&attr) };
     let mut out = Output::default();
     assert!(!out.dirent_plus(159, entry, Ttl::default()));
     assert!(out.bytes().is_empty());

@@ -1,7 +1,7 @@
 use super::*;
 
 fn place(parent: u64, name: &str) -> Place {
-    Place::new(Node(parent), name.as_bytes())
+    Place::new(parent, name.as_bytes())
 }
 
 #[test]
@@ -42,4 +42,23 @@ fn there_is_a_bound() {
     }
     assert!(places.0.lock().by_node.len() <= PLACES_MAX);
     assert!(places.0.lock().by_place.len() <= PLACES_MAX);
+}
+
+#[test]
+fn a_listing_tells_of_directories_where_the_kernel_knows_them() {
+    let places = Places::default();
+    assert!(places.listed(Node(7), Place::new(1, b"a")));
+    assert!(places.listed(Node(7), Place::new(1, b"a")));
+    assert!(!places.listed(Node(7), Place::new(1, b"b")), "it has moved");
+    assert_eq!(places.met(Node(7), Place::new(1, b"b")), Some(Place::new(1, b"a")));
+    assert!(places.listed(Node(7), Place::new(1, b"b")));
+}
+
+#[test]
+fn what_the_kernel_may_not_have_taken_up_is_told_once() {
+    let places = Places::default();
+    assert!(!places.take_unsure(Node(7)));
+    places.unsure(Node(7));
+    assert!(places.take_unsure(Node(7)));
+    assert!(!places.take_unsure(Node(7)));
 }

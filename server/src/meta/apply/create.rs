@@ -3,7 +3,7 @@
 use holdfast_core::attr::FileKind;
 use holdfast_core::derive::AskedMode;
 use holdfast_core::error::PosixError;
-use holdfast_core::id::{DataVersion, InodeId};
+use holdfast_core::id::{DataVersion, DirCookie, InodeId};
 use holdfast_core::limits::{LINKS_MAX, SYMLINK_BYTES_MAX};
 use holdfast_core::name::FileName;
 use holdfast_core::op::{NewNode, OpReply};
@@ -11,7 +11,7 @@ use holdfast_core::op::{NewNode, OpReply};
 use super::{Decision, Txn, access, orphan};
 use crate::meta::keys;
 use crate::meta::record::entry::Entry;
-use crate::meta::record::inode::{DIRECTORY_BYTES, Inode};
+use crate::meta::record::inode::{DIRECTORY_BYTES, Inode, NamedAt};
 
 /// A new inode under a new name.
 pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: &NewNode, mode: AskedMode) -> Decision {
@@ -22,8 +22,8 @@ pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: 
     if matches!(node, NewNode::Directory) && directory.nlink >= LINKS_MAX {
         return Err(PosixError::TooManyLinks.into());
     }
-    let (ino, inode) = make(txn, (parent, &directory), node, mode, 1)?;
     let cookie = txn.new_cookie();
+    let (ino, inode) = make(txn, (parent, &directory), node, mode, Some(cookie))?;
     txn.put_entry(parent, name, Entry { ino, kind: inode.kind, cookie });
     directory.entries += 1;
     directory.nlink += u32::from(inode.is_directory());
@@ -35,18 +35,18 @@ pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: 
 /// A new file without a name: an orphan that may get one.
 pub(super) fn create_unnamed(txn: &mut Txn<'_>, parent: InodeId, mode: AskedMode) -> Decision {
     let directory = txn.live_directory(parent)?;
-    let (ino, inode) = make(txn, (parent, &directory), &NewNode::File { open: true }, mode, 0)?;
+    let (ino, inode) = make(txn, (parent, &directory), &NewNode::File { open: true }, mode, None)?;
     txn.put(keys::orphan(ino), &orphan::unnamed());
     Ok(OpReply::Attr(inode.attr(ino)))
 }
 
-/// A new inode that takes after a directory, with this many names (a directory has one more).
+/// A new inode that takes after a directory; `cookie` is the place there of its name, if it has one.
 pub(super) fn make(
     txn: &mut Txn<'_>,
     (parent, directory): (InodeId, &Inode),
     node: &NewNode,
     mode: AskedMode,
-    names: u32,
+    cookie: Option<DirCookie>,
 ) -> Decision<(InodeId, Inode)> {
     let ino = new_ino(txn);
     let (kind, size, rdev) = shape(node)?;
@@ -56,7 +56,7 @@ pub(super) fn make(
     let mut inode = Inode {
         kind,
         mode: given.mode,
-        nlink: names + u32::from(is_directory),
+        nlink: u32::from(cookie.is_some()) + u32::from(is_directory),
         uid: txn.context.caller.uid,
         gid: given.gid,
         rdev,
@@ -72,6 +72,7 @@ pub(super) fn make(
         xattr_bytes: 0,
         parent: is_directory.then_some(parent),
         entries: 0,
+        named: cookie.map(|cookie| NamedAt { directory: parent, cookie }),
     };
     if let NewNode::Symlink { target } = node {
         txn.put(keys::symlink(ino), &Txn::store_bytes(target));

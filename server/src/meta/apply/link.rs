@@ -9,6 +9,7 @@ use holdfast_core::op::OpReply;
 use super::{Decision, Txn, orphan};
 use crate::meta::keys;
 use crate::meta::record::entry::Entry;
+use crate::meta::record::inode::NamedAt;
 
 /// Another name for a file.
 pub(super) fn link(txn: &mut Txn<'_>, ino: InodeId, parent: InodeId, name: &FileName) -> Decision {
@@ -32,8 +33,9 @@ pub(super) fn link(txn: &mut Txn<'_>, ino: InodeId, parent: InodeId, name: &File
     txn.take_space();
     inode.nlink += 1;
     inode.ctime = txn.context.now;
-    txn.put_inode(ino, &inode);
     let cookie = txn.new_cookie();
+    inode.named = Some(NamedAt { directory: parent, cookie });
+    txn.put_inode(ino, &inode);
     txn.put_entry(parent, name, Entry { ino, kind: inode.kind, cookie });
     directory.entries += 1;
     txn.touch_directory(&mut directory);

@@ -11,7 +11,7 @@ use holdfast_core::op::{NewNode, OpReply, RenameMode};
 use super::{Decision, Failure, Txn, create};
 use crate::meta::record::damaged;
 use crate::meta::record::entry::Entry;
-use crate::meta::record::inode::Inode;
+use crate::meta::record::inode::{Inode, NamedAt};
 
 /// A name in a directory.
 type Place<'n> = (InodeId, &'n FileName);
@@ -140,7 +140,7 @@ fn replace(
     txn.delete_entry(directories.from, name, moved.cookie);
     if whiteout {
         let parent = (directories.from, &directories.source);
-        let (ino, made) = create::make(txn, parent, &WHITEOUT, AskedMode::default(), 1)?;
+        let (ino, made) = create::make(txn, parent, &WHITEOUT, AskedMode::default(), Some(moved.cookie))?;
         txn.put_entry(directories.from, name, Entry { ino, kind: made.kind, cookie: moved.cookie });
     } else {
         directories.source.entries = directories.source.entries.saturating_sub(1);
@@ -153,6 +153,7 @@ fn replace(
         directories.target().nlink += 1;
         inode.parent = Some(directories.to);
     }
+    inode.named = Some(NamedAt { directory: directories.to, cookie });
     inode.ctime = now;
     txn.put_inode(moved.ino, &inode);
     directories.store(txn);
@@ -188,12 +189,13 @@ fn exchange(
     (new_name, there): (&FileName, Entry),
 ) -> Decision {
     let (from, to) = (directories.from, directories.to);
-    for (entry, parent) in [(moved, to), (there, from)] {
+    for (entry, parent, cookie) in [(moved, to, there.cookie), (there, from, moved.cookie)] {
         let mut inode = txn.view().referenced(entry.ino)?;
         inode.ctime = txn.context.now;
         if inode.is_directory() {
             inode.parent = Some(parent);
         }
+        inode.named = Some(NamedAt { directory: parent, cookie });
         txn.put_inode(entry.ino, &inode);
     }
     txn.put_entry(from, name, Entry { cookie: moved.cookie, ..there });

@@ -10,9 +10,13 @@ use holdfast_core::name::FileName;
 
 use crate::meta::keys;
 use crate::meta::record::entry::Listed;
+use crate::meta::record::inode::NamedAt;
 use crate::meta::record::text::Text;
 use crate::meta::record::{damaged, decode};
 use crate::meta::view::View;
+
+/// Longest path that is shown, in bytes.
+const PATH_BYTES_MAX: usize = 4096;
 
 /// One entry of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +98,36 @@ pub fn list(view: View<'_>, ino: InodeId, after: DirCookie, max: usize, with_att
         }
     }
     Ok(DirPage { entries, end, parent })
+}
+
+/// A path from the volume's root to an inode, as far as the place of the name that it was given last
+/// still leads to it. `None`: the inode has no name, or another one.
+///
+/// # Errors
+/// The engine's, and `Damaged`.
+pub fn path(view: View<'_>, ino: InodeId) -> Result<Option<Vec<u8>>> {
+    let (mut names, mut at, mut bytes): (Vec<FileName>, InodeId, usize) = (Vec::new(), ino, 0);
+    while at != InodeId::ROOT {
+        let Some(NamedAt { directory, cookie }) = view.inode(at)?.and_then(|inode| inode.named) else {
+            return Ok(None);
+        };
+        let key = keys::cookie(directory, cookie);
+        let Some(listed) = view.get(&key)?.map(|value| decode::<Listed>(&key, &value)).transpose()? else {
+            return Ok(None);
+        };
+        bytes += listed.name.as_bytes().len() + 1;
+        if listed.ino != at || bytes > PATH_BYTES_MAX {
+            return Ok(None);
+        }
+        names.push(listed.name);
+        at = directory;
+    }
+    let mut path = Vec::with_capacity(bytes.max(1));
+    for name in names.iter().rev() {
+        path.push(b'/');
+        path.extend_from_slice(name.as_bytes());
+    }
+    Ok(Some(if path.is_empty() { b"/".to_vec() } else { path }))
 }
 
 /// The text of a symlink.

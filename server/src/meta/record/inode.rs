@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use holdfast_core::attr::{Attr, FileKind, Mode};
-use holdfast_core::id::{DataVersion, InodeId};
+use holdfast_core::id::{DataVersion, DirCookie, InodeId};
 use holdfast_core::limits::FILE_BYTES_MAX;
 use holdfast_core::time::Timestamp;
 
@@ -49,13 +49,25 @@ pub struct Inode {
     pub parent: Option<InodeId>,
     /// Of a directory: number of its entries.
     pub entries: u64,
+    /// Where the name stands that it was given last; `None`: it never had one. Of a directory that
+    /// is exact; of another inode only a hint: the name may be gone, or lead elsewhere by now.
+    pub named: Option<NamedAt>,
+}
+
+/// A place in the listing of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedAt {
+    /// The directory.
+    pub directory: InodeId,
+    /// The place.
+    pub cookie: DirCookie,
 }
 
 /// What a directory shows as its size.
 pub const DIRECTORY_BYTES: u64 = 4096;
 
 const VERSION: u8 = 1;
-const ENCODED_BYTES: usize = 127;
+const ENCODED_BYTES: usize = 143;
 
 impl Inode {
     /// What stat(2) shows.
@@ -133,6 +145,14 @@ pub(super) fn mode_of(bits: u16) -> Result<Mode, Malformed> {
     if bits <= 0o7777 { Ok(Mode::from_bits(u32::from(bits))) } else { Err(Malformed("its mode has unknown bits")) }
 }
 
+const fn named_at(directory: u64, cookie: u64) -> Result<Option<NamedAt>, Malformed> {
+    match (directory, cookie) {
+        (0, 0) => Ok(None),
+        (0, _) => Err(Malformed("its name stands in no directory")),
+        _ => Ok(Some(NamedAt { directory: InodeId(directory), cookie: DirCookie(cookie) })),
+    }
+}
+
 impl Record for Inode {
     fn encode(&self) -> Bytes {
         let mut to = Encoder::new(VERSION, ENCODED_BYTES);
@@ -153,6 +173,8 @@ impl Record for Inode {
         to.u32(self.xattr_bytes);
         to.u64(self.parent.map_or(0, |parent| parent.0));
         to.u64(self.entries);
+        to.u64(self.named.map_or(0, |named| named.directory.0));
+        to.u64(self.named.map_or(0, |named| named.cookie.0));
         to.finish()
     }
 
@@ -177,6 +199,7 @@ impl Record for Inode {
             xattr_bytes: from.u32()?,
             parent: Some(from.u64()?).filter(|&parent| parent != 0).map(InodeId),
             entries: from.u64()?,
+            named: named_at(from.u64()?, from.u64()?)?,
         };
         from.finish()?;
         inode.check()

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use super::entry::{Entry, Listed};
 use super::extent::{Content, Frame};
 use super::header::Header;
-use super::inode::Inode;
+use super::inode::{Inode, NamedAt};
 use super::segment::SegmentAccount;
 use super::session::{SessionInfo, SessionRecord};
 use super::text::Text;
@@ -69,6 +69,7 @@ prop_compose! {
             xattr_bytes: more[0],
             parent: directory.then_some(InodeId(data)),
             entries: if directory { u64::from(more[1]) } else { 0 },
+            named: (more[0] % 2 == 0).then_some(NamedAt { directory: InodeId(data), cookie: DirCookie(end) }),
         }
     }
 }
@@ -304,6 +305,7 @@ fn records_have_their_golden_bytes() {
         xattr_bytes: 8,
         parent: None,
         entries: 0,
+        named: Some(NamedAt { directory: InodeId(9), cookie: DirCookie(10) }),
     };
     let stat = [
         "01",
@@ -321,8 +323,8 @@ fn records_have_their_golden_bytes() {
         "0000000000000006",
     ]
     .concat();
-    let golden = format!("01{stat}0000000000000007{:016x}{:08x}{:016x}{:016x}", 0x2000, 8, 0, 0);
-    assert_eq!((inode.encode().len(), hex(&inode.encode())), (128, golden));
+    let golden = format!("01{stat}0000000000000007{:016x}{:08x}{:016x}{:016x}{:016x}{:016x}", 0x2000, 8, 0, 0, 9, 10);
+    assert_eq!((inode.encode().len(), hex(&inode.encode())), (144, golden));
 
     let entry = Entry { ino: InodeId(9), kind: FileKind::Directory, cookie: DirCookie(10) };
     assert_eq!(hex(&entry.encode()), "01000000000000000902000000000000000a");

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use holdfast_core::attr::{FileKind, Mode, SetAttr};
 use holdfast_core::error::PosixError::*;
 use holdfast_core::id::{DirCookie, InodeId};
+use holdfast_core::op::RenameMode::{Exchange, Replace};
 use holdfast_core::op::{Caller, NewNode, Op, OpReply};
 
 use crate::store::fixture::{ROOT, Volume, mode, name, posix};
@@ -93,6 +94,29 @@ fn directories_count_their_subdirectories() {
     assert_eq!(volume.attr(dir).nlink, 3);
     assert_eq!(volume.store.lookup_parent(dir).unwrap().ino, ROOT);
     assert_eq!(volume.store.lookup_parent(ROOT).unwrap().ino, ROOT);
+    volume.sound();
+}
+
+#[test]
+fn the_path_of_an_inode_leads_to_the_name_that_it_was_given_last() {
+    let volume = Volume::new();
+    let path = |ino| volume.store.path(ino).unwrap().map(|path| String::from_utf8(path).unwrap());
+    assert_eq!(path(ROOT).as_deref(), Some("/"));
+    let (a, b) = (volume.dir(ROOT, "a").unwrap(), volume.dir(ROOT, "b").unwrap());
+    let (file, inner) = (volume.file(a, "f").unwrap(), volume.dir(a, "inner").unwrap());
+    assert_eq!((path(file).as_deref(), path(inner).as_deref()), (Some("/a/f"), Some("/a/inner")));
+    volume.rename((ROOT, "a"), (b, "c"), Replace).unwrap();
+    assert_eq!((path(file).as_deref(), path(inner).as_deref()), (Some("/b/c/f"), Some("/b/c/inner")));
+    let other = volume.file(ROOT, "other").unwrap();
+    volume.rename((ROOT, "other"), (a, "f"), Exchange).unwrap();
+    assert_eq!((path(file).as_deref(), path(other).as_deref()), (Some("/other"), Some("/b/c/f")));
+    volume.link(file, b, "second").unwrap();
+    assert_eq!(path(file).as_deref(), Some("/b/second"));
+    volume.unlink(b, "second").unwrap();
+    assert_eq!(path(file), None, "it has another name, which is not remembered");
+    volume.rename((ROOT, "other"), (a, "f"), Replace).unwrap();
+    assert_eq!((path(file).as_deref(), path(other)), (Some("/b/c/f"), None));
+    assert_eq!(path(InodeId(999)), None);
     volume.sound();
 }
 
