@@ -55,8 +55,6 @@ struct State {
 }
 
 struct Pending {
-    /// The file's size, where another host may have changed it.
-    size: Option<u64>,
     start: u64,
     /// `None`: to the end of the file.
     end: Option<u64>,
@@ -76,15 +74,6 @@ impl Notifier {
     /// Leaves it to a notifier thread to drop attributes and pages of an inode; `len: None`: to the
     /// end. `done` is called when the kernel's copy is gone, or there is no kernel any more.
     pub fn drop_pages(&self, node: Node, offset: u64, len: Option<u64>, done: impl FnOnce() + Send + 'static) {
-        self.leave(node, None, offset, len, Box::new(done));
-    }
-
-    /// The same after another host changed the file, which has this size now.
-    pub fn changed(&self, node: Node, size: u64, offset: u64, len: Option<u64>, done: impl FnOnce() + Send + 'static) {
-        self.leave(node, Some(size), offset, len, Box::new(done));
-    }
-
-    fn leave(&self, node: Node, size: Option<u64>, offset: u64, len: Option<u64>, done: Done) {
         let end = len.and_then(|len| offset.checked_add(len));
         let mut state = self.0.state.lock();
         if state.stopped {
@@ -95,11 +84,10 @@ impl Notifier {
             Some(pending) => {
                 pending.start = pending.start.min(offset);
                 pending.end = pending.end.zip(end).map(|(one, other)| one.max(other));
-                pending.size = size.or(pending.size);
-                pending.done.push(done);
+                pending.done.push(Box::new(done));
             }
             None => {
-                state.waiting.insert(node, Pending { size, start: offset, end, done: vec![done] });
+                state.waiting.insert(node, Pending { start: offset, end, done: vec![Box::new(done)] });
                 state.order.push_back(node);
             }
         }
@@ -188,21 +176,7 @@ impl Shared {
         }
     }
 
-    /// Tells the kernel that a file has grown, so that mappings and appends know its end. A byte of
-    /// zero is all that it takes, and the drop that follows takes it away again; a file that is
-    /// longer than that already is left alone.
-    fn grow(&self, node: Node, size: u64) {
-        let Some(last) = size.checked_sub(1) else { return };
-        let mut body = Output::default();
-        body.u64(node.0).u64(last).u32(1).u32(0).raw(&[0]);
-        // Whatever it answers: the next stat tells the size too.
-        let _ = self.device.notify(abi::NOTIFY_STORE, body.bytes());
-    }
-
     fn drop_now(&self, node: Node, pending: &Pending) {
-        if let Some(size) = pending.size {
-            self.grow(node, size);
-        }
         let mut body = Output::default();
         let start = i64::try_from(pending.start).unwrap_or(i64::MAX);
         // Zero or less means "to the end" to the kernel.

@@ -31,7 +31,7 @@ impl SessionEvents for MountEvents {
         match self.mount.get() {
             None => done.confirm(),
             Some((fs, notifier)) => {
-                notifier.changed(fs.node(what.ino), what.size, what.offset, what.len, move || done.confirm());
+                notifier.drop_pages(fs.node(what.ino), what.offset, what.len, move || done.confirm());
             }
         }
     }
