@@ -105,6 +105,8 @@ pub(crate) struct Link {
     /// Tells this stream from earlier and later ones of the same session.
     pub(crate) generation: u64,
     pub(crate) outbound: mpsc::Receiver<Outbound>,
+    /// The session has said Goodbye: what it says behind that (a heartbeat, say) means nothing.
+    pub(crate) leaving: bool,
 }
 
 impl Link {
@@ -149,7 +151,8 @@ impl Link {
     }
 
     /// The session leaves.
-    pub(crate) fn goodbye(&self) -> Result<()> {
+    pub(crate) fn goodbye(&mut self) -> Result<()> {
+        self.leaving = true;
         self.owner()?.goodbye(self.session, self.generation)
     }
 

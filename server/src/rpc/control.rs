@@ -208,7 +208,10 @@ fn read_hello(wire: v1::Hello) -> error::Result<Hello> {
     })
 }
 
-fn dispatch(link: &Link, message: ClientMessage) -> error::Result<()> {
+fn dispatch(link: &mut Link, message: ClientMessage) -> error::Result<()> {
+    if link.leaving {
+        return Ok(());
+    }
     match message.message {
         Some(FromClient::Ops(batch)) => link.ops(OpBatch::try_from(batch)?),
         Some(FromClient::Sync(sync)) => link.sync(Sync { seq: Seq(sync.seq), id: sync.id }),

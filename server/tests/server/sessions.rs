@@ -154,3 +154,25 @@ async fn a_session_that_counts_on_what_the_server_does_not_have_is_ended() {
     let hello = v1::Hello { resume: true, next_seq: 8, pending_until: 9, ..hello(&volume, 1) };
     assert_eq!(rig.hello(hello).await.map(|_| ()).unwrap_err().kind(), ErrorKind::SessionLost);
 }
+
+/// A client does not know when the server takes its Goodbye up, so heartbeats follow it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_leaves_may_still_be_talking() {
+    let rig = Rig::new().await;
+    let volume = rig.volume("v").await;
+    for number in 1..=50 {
+        let mut peer = rig.session(&volume, number).await;
+        peer.act(create(&format!("f{number}"))).await.unwrap();
+        peer.say(Say::Goodbye(v1::Goodbye {})).await;
+        for id in 0..5 {
+            peer.say(Say::Heartbeat(v1::Heartbeat { id })).await;
+        }
+        loop {
+            match peer.hear().await.unwrap() {
+                Hear::Farewell(_) => break,
+                Hear::Durable(_) | Hear::Heartbeat(_) => {}
+                other => panic!("in place of a farewell: {other:?}"),
+            }
+        }
+    }
+}
