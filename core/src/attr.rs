@@ -105,6 +105,8 @@ pub struct Attr {
     /// Raised by each change of content, whatever happens to `mtime`: who has seen this version
     /// has seen these bytes.
     pub data_version: DataVersion,
+    /// It certainly has no xattrs, and so no access lists; false: it may have some.
+    pub no_xattrs: bool,
 }
 
 /// A time to set (utimensat(2)).

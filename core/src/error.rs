@@ -87,6 +87,10 @@ pub enum PosixError {
     /// `ENOLCK`
     #[error("no locks left")]
     NoLocks,
+    /// The operation took no effect, and is to be done again behind what the session is asked to give
+    /// back. The session does that; no caller ever sees it.
+    #[error("to be done again")]
+    Retry,
     /// `EIO`: the data is damaged, or a change was lost; the log names what.
     #[error("input/output error")]
     Io,

@@ -37,6 +37,7 @@ pub const fn errno(error: PosixError) -> Errno {
         PosixError::Busy => Errno::EBUSY,
         PosixError::NoLocks => Errno::ENOLCK,
         PosixError::Io => Errno::EIO,
+        PosixError::Retry => Errno::ERESTART,
     }
 }
 

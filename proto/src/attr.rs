@@ -92,6 +92,7 @@ impl From<&Attr> for v1::Attr {
             ctime: Some(attr.ctime.into()),
             btime: Some(attr.btime.into()),
             data_version: attr.data_version.0,
+            no_xattrs: attr.no_xattrs,
         }
     }
 }
@@ -121,6 +122,7 @@ impl TryFrom<v1::Attr> for Attr {
             ctime: time(wire.ctime, "ctime")?,
             btime: time(wire.btime, "btime")?,
             data_version: DataVersion(wire.data_version),
+            no_xattrs: wire.no_xattrs,
         })
     }
 }

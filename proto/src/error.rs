@@ -27,17 +27,28 @@ pub(crate) fn invalid(message: impl Into<String>) -> Error {
 /// Writes an error as a gRPC status. Its cause is not sent: it may name what is the server's own.
 #[must_use]
 pub fn to_status(error: &Error) -> Status {
-    let (code, kind) = code_of(error.kind());
+    let (code, _) = code_of(error.kind());
+    let mut metadata = MetadataMap::new();
+    metadata.insert_bin(DETAIL_KEY, MetadataValue::from_bytes(&error_detail(error).encode_to_vec()));
+    let message = error.message();
+    let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+    Status::with_details_and_metadata(code, &message[..end], Bytes::new(), metadata)
+}
+
+/// What a caller should do about an error, for the wire; its message goes beside it.
+pub(crate) fn error_detail(error: &Error) -> v1::ErrorDetail {
+    let (_, kind) = code_of(error.kind());
     let posix = match error.kind() {
         ErrorKind::Posix(posix) => v1::PosixError::from(posix),
         _ => v1::PosixError::Unspecified,
     };
-    let detail = v1::ErrorDetail { kind: kind.into(), posix: posix.into() };
-    let mut metadata = MetadataMap::new();
-    metadata.insert_bin(DETAIL_KEY, MetadataValue::from_bytes(&detail.encode_to_vec()));
-    let message = error.message();
-    let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
-    Status::with_details_and_metadata(code, &message[..end], Bytes::new(), metadata)
+    v1::ErrorDetail { kind: kind.into(), posix: posix.into() }
+}
+
+/// Reads an error that came as a message. A kind that this side does not know is `Internal`.
+pub(crate) fn from_detail(detail: &v1::ErrorDetail, message: String) -> Error {
+    let kind = kind_from_wire(detail.kind(), detail.posix).unwrap_or(ErrorKind::Internal);
+    Error::new(kind, message.chars().take(MESSAGE_BYTES_MAX).collect::<String>())
 }
 
 /// Reads a gRPC status.
@@ -158,7 +169,7 @@ posix_errors! {
     NoEntry, Exists, NotDirectory, IsDirectory, NotEmpty, NameTooLong, Invalid, NotPermitted,
     AccessDenied, FileTooLarge, NoSpace, QuotaExceeded, ReadOnly, CrossDevice, TooManyLinks,
     NoAttribute, TooBig, OutOfRange, NotSupported, NoData, Deadlock, WouldBlock, Interrupted,
-    BadHandle, Busy, NoLocks, Io,
+    BadHandle, Busy, NoLocks, Io, Retry,
 }
 
 #[cfg(test)]

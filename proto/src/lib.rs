@@ -19,6 +19,7 @@ pub mod data;
 pub mod error;
 pub mod inspect;
 pub mod invalidate;
+pub mod lease;
 pub mod lock;
 pub mod metadata;
 pub mod namespace;

@@ -321,6 +321,7 @@ fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
             let session = shared.look(|state| state.session);
             shared.events.describe(DescribeDone::new(Arc::downgrade(shared), session, id));
         }
+        Message::Answer(_) | Message::Recall(_) => return Err(distrust("message", "nothing was asked")),
         Message::Farewell(farewell) => {
             if shared.look(|state| state.has_said_goodbye()) {
                 shared.turn(State::left);

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 
-const ALL: [PosixError; 27] = [
+const ALL: [PosixError; 28] = [
     PosixError::NoEntry,
     PosixError::Exists,
     PosixError::NotDirectory,
@@ -30,6 +30,7 @@ const ALL: [PosixError; 27] = [
     PosixError::Busy,
     PosixError::NoLocks,
     PosixError::Io,
+    PosixError::Retry,
 ];
 
 #[test]

@@ -45,6 +45,7 @@ pub(crate) fn attrs() -> impl Strategy<Value = Attr> {
             ctime,
             btime,
             data_version: DataVersion(version),
+            no_xattrs: version % 2 == 0,
         }
     })
 }

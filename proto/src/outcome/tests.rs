@@ -88,17 +88,17 @@ fn short_writes_and_long_copies_are_refused() {
         data: WriteData::Inline(Bytes::from_static(b"four")),
         kill_privileges: false,
     };
-    let outcome = v1::OpOutcome { seq: 1, commit: 1, attr: Some(attr), offset: 10, len: 4, error: 0 };
-    assert!(applied_op(outcome, &write).is_ok());
+    let outcome = v1::OpOutcome { seq: 1, commit: 1, attr: Some(attr), offset: 10, len: 4, ..v1::OpOutcome::default() };
+    assert!(applied_op(outcome.clone(), &write).is_ok());
     for wrong in [
-        v1::OpOutcome { len: 3, ..outcome },
-        v1::OpOutcome { len: u64::MAX, ..outcome },
-        v1::OpOutcome { offset: 11, ..outcome },
-        v1::OpOutcome { attr: None, ..outcome },
+        v1::OpOutcome { len: 3, ..outcome.clone() },
+        v1::OpOutcome { len: u64::MAX, ..outcome.clone() },
+        v1::OpOutcome { offset: 11, ..outcome.clone() },
+        v1::OpOutcome { attr: None, ..outcome.clone() },
     ] {
         assert_eq!(applied_op(wrong, &write).unwrap_err().kind(), ErrorKind::Invalid);
     }
     let copy = Op::Copy { from: InodeId(4), from_offset: 0, to: InodeId(5), to_offset: 0, len: 4 };
-    assert!(applied_op(outcome, &copy).is_ok());
-    assert!(applied_op(v1::OpOutcome { len: 5, ..outcome }, &copy).is_err());
+    assert!(applied_op(outcome.clone(), &copy).is_ok());
+    assert!(applied_op(v1::OpOutcome { len: 5, ..outcome.clone() }, &copy).is_err());
 }

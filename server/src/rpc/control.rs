@@ -222,6 +222,7 @@ fn dispatch(link: &mut Link, message: ClientMessage) -> error::Result<()> {
         Some(FromClient::InvalidateDone(done)) => link.invalidate_done(done.id),
         Some(FromClient::Description(description)) => link.described(description.id, description.try_into()?),
         Some(FromClient::Goodbye(v1::Goodbye {})) => link.goodbye(),
+        Some(FromClient::Question(_) | FromClient::GiveBack(_)) => Err(invalid("not yet")),
         Some(FromClient::Hello(_)) => Err(invalid("a second Hello on one stream; open another")),
         None => Err(Error::new(ErrorKind::Version, "a message that this server does not know; upgrade the server")),
     }

@@ -48,6 +48,7 @@ impl State {
             held_locks: claims.iter().map(claim_to_wire).collect(),
             next_seq: self.log.first_seq().0,
             pending_until: self.log.ever_sent().0,
+            held_leases: Vec::new(),
         }));
         // Whoever polls an older stream learns that it is over.
         if let Some(waker) = self.waker.take() {

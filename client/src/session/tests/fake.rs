@@ -213,7 +213,7 @@ impl World {
                     self.commit += 1;
                     let outcome = outcome(*seq, self.commit, op, self.mood.confused);
                     kept.applied.push(op.clone());
-                    kept.outcomes.insert(*seq, outcome);
+                    kept.outcomes.insert(*seq, outcome.clone());
                     outcomes.push(outcome);
                 } else {
                     break;
@@ -291,7 +291,7 @@ impl World {
                 kept.say(Answer::Farewell(v1::Farewell::default()));
             }
             Said::Sync(_) | Said::Heartbeat(_) | Said::Lock(_) | Said::InvalidateDone(_) => {}
-            Said::Description(_) | Said::LockCancel(_) => {}
+            Said::Description(_) | Said::LockCancel(_) | Said::Question(_) | Said::GiveBack(_) => {}
         }
     }
 }

@@ -20,6 +20,7 @@ fn attr() -> Attr {
         ctime: time,
         btime: time,
         data_version: DataVersion(3),
+        no_xattrs: true,
     }
 }
 

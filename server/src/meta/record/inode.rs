@@ -88,6 +88,7 @@ impl Inode {
             ctime: self.ctime,
             btime: self.btime,
             data_version: self.data_version,
+            no_xattrs: self.xattr_bytes == 0,
         }
     }
 

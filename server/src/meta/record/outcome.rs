@@ -19,7 +19,7 @@ const COPIED: u8 = 3;
 const FAILED: u8 = 4;
 
 /// Every error with its stored number; a number is never given another meaning.
-pub(super) const ERRORS: [(PosixError, u8); 27] = [
+pub(super) const ERRORS: [(PosixError, u8); 28] = [
     (PosixError::NoEntry, 1),
     (PosixError::Exists, 2),
     (PosixError::NotDirectory, 3),
@@ -47,6 +47,7 @@ pub(super) const ERRORS: [(PosixError, u8); 27] = [
     (PosixError::Busy, 25),
     (PosixError::NoLocks, 26),
     (PosixError::Io, 27),
+    (PosixError::Retry, 28),
 ];
 
 pub(super) fn encode(to: &mut Encoder, outcome: &AppliedOp) {
@@ -128,5 +129,7 @@ fn decode_attr(from: &mut Decoder<'_>) -> Result<Attr, Malformed> {
         ctime: from.time()?,
         btime: from.time()?,
         data_version: DataVersion(from.u64()?),
+        // Not kept: that there may be some is never wrong.
+        no_xattrs: false,
     })
 }

@@ -51,7 +51,7 @@ prop_compose! {
         let (atime, mtime, ctime, btime) = times;
         Attr {
             ino: InodeId(ino), kind, mode, nlink, uid, gid, rdev, size, allocated, atime, mtime, ctime, btime,
-            data_version: DataVersion(version),
+            data_version: DataVersion(version), no_xattrs: false,
         }
     }
 }
@@ -97,6 +97,7 @@ fn outcome() -> impl Strategy<Value = OpResult> {
         PosixError::NoSpace,
         PosixError::Io,
         PosixError::NoLocks,
+        PosixError::Retry,
         PosixError::TooManyLinks,
         PosixError::NotSupported,
     ]);
@@ -255,6 +256,7 @@ fn sample_attr() -> Attr {
         ctime: time(3),
         btime: time(4),
         data_version: DataVersion(6),
+        no_xattrs: false,
     }
 }
 

@@ -29,6 +29,7 @@ fn attr() -> Attr {
         ctime: time,
         btime: time,
         data_version: DataVersion(9),
+        no_xattrs: true,
     }
 }
 
