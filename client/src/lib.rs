@@ -20,10 +20,11 @@ pub use holdfast_proto::inspect::{
     Access, ClientView, DESCRIPTION_ITEMS_MAX, Description, HandleView, Listed, LockView, OpenFile, OpenView, Process,
 };
 pub use holdfast_proto::invalidate::Invalidation;
+pub use holdfast_proto::lease::{Answered, Question, Reply};
 pub use holdfast_proto::lock::LockConflict;
 pub use holdfast_proto::namespace::{DirEntry, DirPage, FsStat};
 pub use holdfast_proto::volume::{ServerInfo, VolumeRef};
 pub use session::{
-    DescribeDone, InvalidateDone, LockTicket, Patience, Session, SessionEvents, SessionInfo, SessionOptions,
+    Applied, DescribeDone, InvalidateDone, LockTicket, Patience, Session, SessionEvents, SessionInfo, SessionOptions,
     SessionStats,
 };

@@ -10,19 +10,21 @@
 //! checked.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_core::attr::Attr;
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::{DirCookie, InodeId};
+use holdfast_core::lease::GiveBack;
 use holdfast_core::limits::{INLINE_BYTES_MAX, IO_BYTES_MAX};
 use holdfast_core::lock::LockAsk;
 use holdfast_core::name::{FileName, XattrName};
 use holdfast_core::op::{Caller, Op, OpReply, WriteAt, WriteData};
 use holdfast_proto::data::ReadData;
+use holdfast_proto::lease::{Question, Reply};
 use holdfast_proto::lock::LockConflict;
 use holdfast_proto::namespace::{DirPage, FsStat};
 use holdfast_proto::volume::VolumeRef;
@@ -41,6 +43,7 @@ mod locks;
 mod log;
 mod options;
 mod outcome;
+mod questions;
 mod read;
 mod shared;
 mod stage;
@@ -50,7 +53,7 @@ mod syncs;
 pub use describe::DescribeDone;
 pub use invalidate::InvalidateDone;
 pub use lock::LockTicket;
-pub use options::{Patience, SessionEvents, SessionInfo, SessionOptions, SessionStats};
+pub use options::{Applied, Patience, SessionEvents, SessionInfo, SessionOptions, SessionStats};
 
 use outcome::Outcome;
 use shared::{Channels, Shared, new_session_id};
@@ -71,6 +74,18 @@ pub struct Session {
 #[derive(Debug)]
 struct SessionHandle {
     shared: Arc<Shared>,
+}
+
+/// A session that somebody else keeps.
+#[derive(Clone, Debug)]
+pub struct WeakSession(Weak<SessionHandle>);
+
+impl WeakSession {
+    /// The session, if somebody still has it.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Session> {
+        self.0.upgrade().map(|handle| Session { handle })
+    }
 }
 
 impl Drop for SessionHandle {
@@ -132,6 +147,12 @@ impl Session {
         Ok(Self { handle: Arc::new(SessionHandle { shared }) })
     }
 
+    /// The session without keeping it.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakSession {
+        WeakSession(Arc::downgrade(&self.handle))
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
@@ -155,6 +176,37 @@ impl Session {
     pub fn is_trusted(&self) -> bool {
         let now = self.shared().now();
         self.shared().look(|state| !state.is_over() && now < state.trusted_until)
+    }
+
+    /// For how long [`is_trusted`](Self::is_trusted) will hold if nothing more is heard; zero: it does
+    /// not.
+    #[must_use]
+    pub fn trusted_for(&self) -> Duration {
+        let now = self.shared().now();
+        self.shared()
+            .look(|state| if state.is_over() { Duration::ZERO } else { state.trusted_until.0.saturating_sub(now.0) })
+    }
+
+    /// Asks a question whose answer may be remembered under what is lent with it: see
+    /// [`SessionEvents::answered`], which is called before this returns. It has its place behind
+    /// everything that was submitted when this returns.
+    ///
+    /// # Errors
+    /// The file system's own; `Posix(Io)`, `Timeout` as in [`submit`](Self::submit).
+    pub fn ask(&self, question: Question) -> impl Future<Output = Result<Reply>> + Send + use<> {
+        let (waiter, answer) = oneshot::channel();
+        let asked = self.shared().update(|state| state.ask(question, waiter));
+        async move {
+            asked?;
+            answer.await.unwrap_or_else(|_| Err(lost()))
+        }
+    }
+
+    /// Gives a lease back: everything that was submitted before this call reaches the server first.
+    pub fn give_back(&self, back: &GiveBack) {
+        let shared = self.shared();
+        let jobs = shared.update(|state| state.give_back(back));
+        shared.stage(jobs);
     }
 
     /// Submits an operation. It has its place in the session's order when this returns; the

@@ -4,8 +4,9 @@
 //! memory, [`Reply::Later`] a future that asks the server. What a call changes has its place in the
 //! session's order when the call returns, whether or not anybody waits for the future.
 //!
-//! Guarantees: every answer reflects all that was answered before, on any host, because the server
-//! is asked each time. Nothing here names FUSE, knows threads, or blocks.
+//! Guarantees: every answer reflects all that was answered before, on any host: the server is asked,
+//! or has lent what the answer needs ([`crate::memory`]). Nothing here names FUSE, knows threads, or
+//! blocks.
 
 mod attributes;
 mod credentials;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use holdfast_client::Session;
+use holdfast_client::{Question, Reply as Answer, Session};
 use holdfast_core::attr::Attr;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
@@ -34,6 +35,7 @@ use holdfast_core::op::{Caller, Op, OpReply};
 use parking_lot::Mutex;
 
 use crate::errno;
+use crate::memory::{Found, Memory, Telling};
 use versions::CachedVersions;
 
 pub use credentials::Thread;
@@ -118,25 +120,34 @@ struct Shared {
     files: Mutex<handles::OpenFiles>,
     dirs: Mutex<directories::OpenDirs>,
     versions: Arc<CachedVersions>,
+    memory: Arc<Memory>,
     /// Who had a file's capabilities removed last.
     capability_dropped: Mutex<Option<(Thread, InodeId)>>,
 }
 
 impl FileSystem {
-    /// A file system over a session, rooted at a directory of the volume.
+    /// A file system over a session, rooted at a directory of the volume. `memory` hears every event
+    /// of the session.
     #[must_use]
-    pub fn new(session: Session, root: InodeId) -> Self {
-        Self::with_versions(session, root, Arc::default())
+    pub fn new(session: Session, root: InodeId, memory: Arc<Memory>) -> Self {
+        Self::with_versions(session, root, memory, Arc::default())
     }
 
     /// The same, with a table of versions that the session's events also write to.
-    pub(crate) fn with_versions(session: Session, root: InodeId, versions: Arc<CachedVersions>) -> Self {
+    pub(crate) fn with_versions(
+        session: Session,
+        root: InodeId,
+        memory: Arc<Memory>,
+        versions: Arc<CachedVersions>,
+    ) -> Self {
+        memory.attach(&session);
         let shared = Shared {
             session,
             root,
             files: Mutex::default(),
             dirs: Mutex::default(),
             versions,
+            memory,
             capability_dropped: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -155,6 +166,11 @@ impl FileSystem {
         inodes.into_iter().map(|ino| self.shared.node(ino)).collect()
     }
 
+    /// Begins to tell the kernel what is remembered.
+    pub(crate) fn telling(&self) -> Telling<'_> {
+        self.shared.memory.telling()
+    }
+
     /// The number of an inode in this mount.
     #[must_use]
     pub fn node(&self, ino: InodeId) -> Node {
@@ -170,6 +186,38 @@ impl Shared {
 
     fn node(&self, ino: InodeId) -> Node {
         Node(swap(self.root, ino).0)
+    }
+
+    /// What a name leads to, if that is remembered.
+    fn remembered(&self, parent: InodeId, name: &FileName) -> Option<Outcome<Entry>> {
+        self.memory.lookup(parent, name).map(|found| match found {
+            Found::Entry(attr) => Ok(self.entry(attr)),
+            Found::Nothing => Err(PosixError::NoEntry),
+        })
+    }
+
+    /// The attributes of an inode: from memory, or asked for.
+    async fn attr(&self, ino: InodeId) -> Outcome<Attr> {
+        if let Some(attr) = self.memory.attr(ino) {
+            return Ok(attr);
+        }
+        match self.session.ask(Question::GetAttr { ino }).await {
+            Ok(Answer::GetAttr(attr)) => Ok(attr),
+            Ok(other) => Err(misfit("attributes", &other)),
+            Err(error) => Err(errno::answer(&error)),
+        }
+    }
+
+    /// What a name leads to: from memory, or asked for.
+    async fn find(&self, parent: InodeId, name: FileName) -> Outcome<Entry> {
+        if let Some(found) = self.remembered(parent, &name) {
+            return found;
+        }
+        match self.session.ask(Question::Lookup { parent, name }).await {
+            Ok(Answer::Lookup(attr)) => Ok(self.entry(attr)),
+            Ok(other) => Err(misfit("a lookup", &other)),
+            Err(error) => Err(errno::answer(&error)),
+        }
     }
 
     fn entry(&self, attr: Attr) -> Entry {
@@ -213,6 +261,12 @@ fn attr_of(reply: OpReply) -> Outcome<Attr> {
 /// The server answered an operation with the outcome of another kind of operation.
 fn unexpected(wanted: &str, got: &OpReply) -> PosixError {
     tracing::error!(wanted, ?got, "the server's outcome does not fit the operation");
+    PosixError::Io
+}
+
+/// The server answered a question with the answer to one of another kind.
+fn misfit(wanted: &str, got: &Answer) -> PosixError {
+    tracing::error!(wanted, ?got, "the server's answer does not fit the question");
     PosixError::Io
 }
 

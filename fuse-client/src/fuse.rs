@@ -40,7 +40,6 @@ use dispatch::Dispatcher;
 
 pub use abi::Opcode;
 pub use device::Device;
-pub use encode::Ttl;
 pub use notify::Notifier;
 
 use device::Received;
@@ -57,9 +56,7 @@ pub struct Settings {
     pub threads: usize,
     /// Reads ahead and other requests in the background that the kernel keeps in flight.
     pub max_background: u16,
-    /// How long the kernel may believe names and attributes. Zero: it asks each time.
-    pub ttl: Ttl,
-    /// Listings bring attributes along. Pays only with a `ttl`, as the kernel asks again without.
+    /// Listings bring attributes along. Pays only where the kernel may believe names.
     pub readdirplus: bool,
 }
 
@@ -67,7 +64,7 @@ impl Default for Settings {
     fn default() -> Self {
         // Readers hand over what waits, so a few serve many processors.
         let threads = thread::available_parallelism().map_or(2, |processors| processors.get().clamp(2, 4));
-        Self { threads, max_background: 64, ttl: Ttl::default(), readdirplus: false }
+        Self { threads, max_background: 64, readdirplus: false }
     }
 }
 
@@ -102,8 +99,9 @@ impl Connection {
     ) -> io::Result<Self> {
         let device = Arc::new(device);
         init::agree(&device, settings)?;
-        let notifier = Notifier::start(Arc::clone(&device), Arc::clone(&stats))?;
-        let dispatcher = Arc::new(Dispatcher::new(fs, runtime, settings.ttl, stats, notifier.clone()));
+        let aliases = Arc::default();
+        let notifier = Notifier::start(Arc::clone(&device), Arc::clone(&stats), Arc::clone(&aliases))?;
+        let dispatcher = Arc::new(Dispatcher::new(fs, runtime, stats, notifier.clone(), aliases));
         let threads = settings.threads.clamp(1, 64);
         let (sender, ended) = mpsc::channel(threads);
         let mut queues = vec![Arc::clone(&device)];

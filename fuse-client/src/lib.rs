@@ -1,6 +1,7 @@
 //! The mount: a Holdfast volume as a Linux file system.
 //!
 //! - [`fs`]: the file system without a kernel.
+//! - [`memory`]: what is remembered of the server's answers, under leases.
 //! - [`fuse`]: the transport between the kernel and [`fs`]; the only module that speaks FUSE.
 //! - [`mount`]: options, checks, the mount's life in the foreground or as a daemon.
 //! - [`unmount`]: taking a mount away, also when nobody answers.
@@ -13,6 +14,7 @@
 pub mod errno;
 pub mod fs;
 pub mod fuse;
+pub mod memory;
 pub mod mount;
 mod process;
 pub mod stats;

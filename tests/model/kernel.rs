@@ -12,13 +12,15 @@ use std::thread;
 
 use bytes::Bytes;
 use holdfast_client::session::{InvalidateDone, Session, SessionEvents, SessionOptions};
-use holdfast_client::{Endpoint, Invalidation, Token, VolumeRef};
+use holdfast_client::{Answered, Applied, Endpoint, Invalidation, Question, Token, VolumeRef};
 use holdfast_core::attr::{Attr, FileKind, Mode, SetAttr, SetTime};
-use holdfast_core::id::InodeId;
+use holdfast_core::id::{Epoch, InodeId};
+use holdfast_core::lease::Mode as LeaseMode;
 use holdfast_core::op::{Caller, XattrMode};
 use holdfast_core::time::Timestamp;
 use holdfast_fuse::errno::errno;
 use holdfast_fuse::fs::{Created, FileSystem, Handle, Node, RenameFlags, Reply, Thread};
+use holdfast_fuse::memory::Memory;
 use holdfast_tests::cluster::Cluster;
 use holdfast_tests::model::harness::Driver;
 use holdfast_tests::model::step::{Access, Allocate, Answer, Kind, Outcome, Path, Rename, Stat, Step, Time, fill};
@@ -40,14 +42,45 @@ struct NoCache {
     losses: AtomicUsize,
 }
 
-impl SessionEvents for NoCache {
+/// What one session hears.
+struct Hears {
+    events: Arc<NoCache>,
+    memory: Arc<Memory>,
+}
+
+impl SessionEvents for Hears {
     fn invalidate(&self, _what: Invalidation, done: InvalidateDone) {
         done.confirm();
     }
 
+    fn leases(&self) -> Vec<(InodeId, LeaseMode)> {
+        self.memory.leases()
+    }
+
+    fn welcomed(&self, epoch: Epoch) {
+        self.memory.welcomed(epoch);
+    }
+
+    fn broken(&self) {
+        self.memory.broken();
+    }
+
+    fn answered(&self, question: &Question, answered: &Answered) {
+        self.memory.answered(question, answered);
+    }
+
+    fn applied(&self, applied: &Applied) {
+        self.memory.applied(applied);
+    }
+
+    fn recalled(&self, ino: InodeId, keep: Option<LeaseMode>) {
+        self.memory.recalled(ino, keep);
+    }
+
     fn session_lost(&self, lost: &[InodeId]) {
         eprintln!("a session was lost, and with it {lost:?}");
-        self.losses.fetch_add(1, Ordering::Relaxed);
+        self.memory.lost();
+        self.events.losses.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -81,10 +114,12 @@ impl Kernel {
         let name = VolumeRef::Name(volume.parse().unwrap());
         let events = Arc::new(NoCache::default());
         let open = || {
-            let events: Arc<dyn SessionEvents> = Arc::<NoCache>::clone(&events);
-            runtime.block_on(Session::open(&endpoint, &name, SessionOptions::default(), events))
+            let memory = Arc::<Memory>::default();
+            let hears = Arc::new(Hears { events: Arc::clone(&events), memory: Arc::clone(&memory) });
+            let session = Session::open(&endpoint, &name, SessionOptions::default(), hears);
+            FileSystem::new(runtime.block_on(session).unwrap(), InodeId::ROOT, memory)
         };
-        let clients = (0..clients).map(|_| FileSystem::new(open().unwrap(), InodeId::ROOT)).collect();
+        let clients = (0..clients).map(|_| open()).collect();
         Self { clients, events, open: HashMap::new(), cluster: Rc::clone(cluster), runtime }
     }
 

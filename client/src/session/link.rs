@@ -16,6 +16,7 @@ use holdfast_core::session::BootTime;
 use holdfast_proto::attr::inode;
 use holdfast_proto::error::{from_status, posix_error};
 use holdfast_proto::invalidate::Invalidation;
+use holdfast_proto::lease::{Answered, recall};
 use holdfast_proto::lock::LockConflict;
 use holdfast_proto::v1::{self, client_message, server_message::Message, session_client::SessionClient};
 use holdfast_proto::version::{Peer, negotiate};
@@ -79,7 +80,9 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
     let control = shared.connector.connect().await?;
     let data = (0..shared.options.data_connections).map(|_| shared.connector.connect_later(Purpose::Data));
     shared.replace_channels(Channels::new(control.clone(), data.collect()));
-    let who = Introduction { host: &shared.options.host, program: &shared.options.program, now: shared.now() };
+    let leases = shared.events.leases();
+    let (host, program) = (&shared.options.host, &shared.options.program);
+    let who = Introduction { host, program, leases: &leases, now: shared.now() };
     let generation = shared.turn(|state| state.begin_stream(who));
     let outbound = Outbound { shared: Arc::clone(shared), generation };
     let hello_sent = shared.now();
@@ -103,6 +106,7 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
         None => return Err(Error::new(ErrorKind::Unavailable, "the server ended the stream in place of a welcome")),
     };
     let terms = read_terms(&welcome)?;
+    shared.events.welcomed(terms.epoch);
     let jobs: Vec<StageJob> = shared.turn(|state| state.welcome(&welcome, terms, hello_sent))?;
     shared.stage(jobs);
     Ok(Established { inbound, heartbeat: terms.heartbeat, since: Instant::now(), generation })
@@ -137,6 +141,7 @@ pub(crate) async fn run(shared: Arc<Shared>, first: Established) {
             let since = stream.since;
             let end = serve(&shared, stream).await;
             shared.turn(State::disconnect);
+            shared.events.broken();
             let error = match end {
                 End::Finished => return,
                 End::Broken(error) => error,
@@ -321,7 +326,21 @@ fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
             let session = shared.look(|state| state.session);
             shared.events.describe(DescribeDone::new(Arc::downgrade(shared), session, id));
         }
-        Message::Answer(_) | Message::Recall(_) => return Err(distrust("message", "nothing was asked")),
+        Message::Answer(wire) => {
+            let id = wire.id;
+            let Some(question) = shared.look(|state| state.question(id).cloned()) else {
+                return Err(distrust("answer", "nothing was asked under its number"));
+            };
+            let answered = Answered::from_wire(wire, &question);
+            let answered = answered.map_err(|error| distrust("answer", error.message()))?;
+            shared.events.answered(&question, &answered);
+            shared.update(|state| state.answered(id, answered.result));
+        }
+        Message::Recall(wire) => {
+            let (ino, keep) = recall(&wire).map_err(|error| distrust("recall", error.message()))?;
+            shared.update(|state| state.recalled(ino));
+            shared.events.recalled(ino, keep);
+        }
         Message::Farewell(farewell) => {
             if shared.look(|state| state.has_said_goodbye()) {
                 shared.turn(State::left);

@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::id::{Epoch, InodeId, VolumeId};
+use holdfast_core::lease::{Grant, Mode};
+use holdfast_core::op::{Op, OpResult};
 use holdfast_core::volume::MountPolicy;
 use holdfast_proto::inspect::Description;
 use holdfast_proto::invalidate::Invalidation;
+use holdfast_proto::lease::{Answered, Question};
 
 use crate::clock::{BootClock, Clock};
 use crate::session::{DescribeDone, InvalidateDone};
@@ -67,10 +70,46 @@ pub trait SessionEvents: Send + Sync {
         done.answer(&Description::default());
     }
 
+    /// What the session has leases on, for the server to know when the session comes back.
+    fn leases(&self) -> Vec<(InodeId, Mode)> {
+        Vec::new()
+    }
+
+    /// A stream begins with an owner of this epoch; every epoch numbers its grants anew.
+    fn welcomed(&self, _epoch: Epoch) {}
+
+    /// The stream broke: what operations that were under way have changed may never be told. The
+    /// leases stay.
+    fn broken(&self) {}
+
+    /// The answer to a question, with what was lent; in the server's order with all of these calls.
+    fn answered(&self, _question: &Question, _answered: &Answered) {}
+
+    /// An operation of this session was carried out, or failed.
+    fn applied(&self, _applied: &Applied) {}
+
+    /// The server wants a lease back, down to what may be kept: answer with
+    /// [`Session::give_back`](crate::Session::give_back) when nothing relies on the rest any more.
+    /// Who asks no questions is lent nothing.
+    fn recalled(&self, _ino: InodeId, _keep: Option<Mode>) {}
+
     /// The server gave the session up (or patience ended). Changes of these inodes that were not
     /// durable are lost, and the locks on them; what waited failed with `Io`. A new session has
     /// begun under the same handle, with the same files open and no lock.
     fn session_lost(&self, lost: &[InodeId]);
+}
+
+/// What became of an operation.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// The operation.
+    pub op: Op,
+    /// Its outcome.
+    pub result: OpResult,
+    /// What was lent with it.
+    pub grants: Vec<Grant>,
+    /// Inodes that it changed, beside the one whose attributes the outcome bears.
+    pub changed: Vec<InodeId>,
 }
 
 /// The session as it was opened.

@@ -171,6 +171,9 @@ impl Shared {
 
     /// Carries out what a change of the state asks for.
     pub(crate) fn carry_out(self: &Arc<Self>, effects: Effects) {
+        for applied in &effects.applied {
+            self.events.applied(applied);
+        }
         for (waiter, result) in effects.ops {
             // A send fails where nobody waits any more.
             let _ = waiter.send(result);

@@ -5,6 +5,7 @@
 //! stays and is said again on the next.
 
 mod end;
+mod leases;
 mod stream;
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -14,22 +15,28 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::{Epoch, InodeId, Seq, SessionId, StageId, VolumeId};
+use holdfast_core::lease::Mode;
 use holdfast_core::limits::UNANSWERED_OPS_MAX;
 use holdfast_core::lock::LockAsk;
 use holdfast_core::op::{Caller, Op, OpReply, WriteAt, WriteData};
 use holdfast_core::session::BootTime;
 use holdfast_core::volume::MountPolicy;
+use holdfast_proto::lease::{self, Reply};
 use holdfast_proto::lock::LockConflict;
 use holdfast_proto::outcome::applied_op;
 use holdfast_proto::v1::{self, client_message::Message};
 use tokio::sync::oneshot;
 
 use crate::admin::distrust;
+use crate::session::Applied;
 use crate::session::locks::{LockResult, Locks};
 use crate::session::log::{Answered, Limits, OpLog, changes_something, opened};
+use crate::session::questions::Questions;
+use crate::session::state::leases::Parked;
 use crate::session::syncs::Syncs;
 
 pub(crate) type OpWaiter = oneshot::Sender<Result<OpReply>>;
+pub(crate) type AnswerWaiter = oneshot::Sender<Result<Reply>>;
 pub(crate) type SyncWaiter = oneshot::Sender<Result<()>>;
 pub(crate) type LockWaiter = oneshot::Sender<Result<Option<LockConflict>>>;
 
@@ -99,7 +106,14 @@ pub(crate) struct State {
     locks: Locks<LockWaiter>,
     opens: BTreeSet<InodeId>,
     losses: HashSet<InodeId>,
+    questions: Questions<AnswerWaiter>,
+    /// What the server wants back and has not been told about.
+    owed: BTreeSet<InodeId>,
+    /// In their old order.
+    parked: Vec<Parked>,
     outbox: VecDeque<Message>,
+    /// Messages that go out behind an operation.
+    ordered: VecDeque<(Seq, Message)>,
     /// Invalidations that were carried out while there was no stream.
     confirmed: Vec<(Epoch, u64)>,
     heartbeats: Heartbeats,
@@ -113,6 +127,8 @@ pub(crate) struct State {
 /// What a message of the server's leads to outside of the state.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
+    /// What became of operations, for who remembers.
+    pub(crate) applied: Vec<Applied>,
     pub(crate) ops: Vec<(OpWaiter, Result<OpReply>)>,
     pub(crate) syncs: Vec<SyncWaiter>,
     pub(crate) stages: Vec<StageJob>,
@@ -125,6 +141,7 @@ pub(crate) struct Effects {
 pub(crate) struct Introduction<'a> {
     pub(crate) host: &'a str,
     pub(crate) program: &'a str,
+    pub(crate) leases: &'a [(InodeId, Mode)],
     pub(crate) now: BootTime,
 }
 
@@ -150,7 +167,11 @@ impl State {
             locks: Locks::new(session),
             opens: BTreeSet::new(),
             losses: HashSet::new(),
+            questions: Questions::new(),
+            owed: BTreeSet::new(),
+            parked: Vec::new(),
             outbox: VecDeque::new(),
+            ordered: VecDeque::new(),
             confirmed: Vec::new(),
             heartbeats: Heartbeats::default(),
             received_told: Seq(0),
@@ -359,21 +380,29 @@ impl State {
     /// Outcomes of operations.
     pub(crate) fn applied(&mut self, outcomes: Vec<v1::OpOutcome>) -> Result<Effects> {
         let mut effects = Effects { ops: Vec::with_capacity(outcomes.len()), ..Effects::default() };
-        for wire in outcomes {
+        for mut wire in outcomes {
             let seq = Seq(wire.seq);
             if seq > self.log.ever_sent() {
                 return Err(distrust("outcome", &format!("operation {seq} was never sent")));
             }
             let Some(entry) = self.log.entry(seq) else { continue };
             let commit = holdfast_core::id::CommitSeq(wire.commit);
+            let grants = wire.grants.iter().map(lease::grant).collect::<Result<Vec<_>>>();
+            let grants = grants.map_err(|error| distrust("grant", error.message()))?;
+            let changed = std::mem::take(&mut wire.changed).into_iter().map(InodeId).collect();
             let (result, defect) = match applied_op(wire, &entry.op) {
                 Ok(applied) => (applied.result, None),
                 Err(error) => (Err(PosixError::Io), Some(distrust("outcome of an operation", error.message()))),
             };
             let open = result.as_ref().ok().and_then(|reply| opened(&entry.op, reply));
             let close = if let Op::Close { ino } = entry.op { Some(ino) } else { None };
+            let (caller, op, payload) = (entry.caller, entry.op.clone(), entry.payload.clone());
             match self.log.outcome(seq, commit, &result) {
+                Answered::First(waiter) if Self::is_put_off(&result) => {
+                    self.park(seq, Parked { caller, op, payload, waiter });
+                }
                 Answered::First(waiter) => {
+                    effects.applied.push(Applied { op, result: result.clone(), grants, changed });
                     self.opens.extend(open);
                     if let Some(ino) = close {
                         self.opens.remove(&ino);
@@ -393,6 +422,7 @@ impl State {
             }
         }
         effects.stages = self.admit();
+        effects.stages.extend(self.unpark());
         Ok(effects)
     }
 

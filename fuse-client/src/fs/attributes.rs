@@ -20,10 +20,11 @@ impl FileSystem {
     /// as it is open somewhere.
     pub fn getattr(&self, node: Node) -> Reply<Entry> {
         let shared = Arc::clone(&self.shared);
-        Reply::later(async move {
-            let attr = shared.session.getattr(shared.ino(node)).await;
-            attr.map(|attr| shared.entry(attr)).map_err(|error| errno::answer(&error))
-        })
+        let ino = shared.ino(node);
+        match shared.memory.attr(ino) {
+            Some(attr) => Reply::Now(Ok(shared.entry(attr))),
+            None => Reply::later(async move { Ok(shared.entry(shared.attr(ino).await?)) }),
+        }
     }
 
     /// chmod(2), chown(2), truncate(2), ftruncate(2), utimensat(2). The server takes set-user-id and
@@ -44,7 +45,7 @@ impl FileSystem {
             return Reply::later(async move {
                 match shared.with_privileges(thread, ino, set).await? {
                     Some(set) => shared.set(caller, ino, set).await,
-                    None => Ok(shared.entry(shared.session.getattr(ino).await.map_err(|error| errno::answer(&error))?)),
+                    None => Ok(shared.entry(shared.attr(ino).await?)),
                 }
             });
         }
@@ -114,7 +115,7 @@ impl Shared {
     async fn with_privileges(&self, thread: Thread, ino: InodeId, mut set: SetAttr) -> Outcome<Option<SetAttr>> {
         let nothing = set == SetAttr::default();
         let dropped = self.capability_dropped.lock().take_if(|last| *last == (thread, ino)).is_some();
-        let attr = self.session.getattr(ino).await.map_err(|error| errno::answer(&error))?;
+        let attr = self.attr(ino).await?;
         if !attr.mode.has(Mode::SETUID | Mode::SETGID) {
             return Ok(Some(set));
         }

@@ -7,9 +7,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use holdfast_client::DirPage;
+use holdfast_client::{DirPage, Question, Reply as Answer};
 use holdfast_core::attr::{Attr, FileKind};
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{DirCookie, InodeId};
@@ -17,12 +18,16 @@ use holdfast_core::op::Caller;
 use parking_lot::Mutex;
 
 use super::open::Pin;
-use super::{FileSystem, Handle, Node, Outcome, Reply, Shared};
+use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, misfit};
 use crate::errno;
 
 /// Entries asked for at a time; with attributes fewer, to bound a handle's memory (about 400 KiB).
 const PAGE_ENTRIES: u32 = 2048;
 const PAGE_ENTRIES_PLUS: u32 = 1024;
+
+/// Entries of one listing whose attributes are asked for to be remembered; the rest of a huge
+/// directory would only drive out what is in use.
+const REMEMBERED_MAX: usize = 16_384;
 
 /// Offset of an entry: where the listing goes on after it. `.` and `..` take the first two.
 const OFFSET_DOT: u64 = 1;
@@ -91,8 +96,20 @@ pub(super) struct OpenDirs {
 struct OpenDir {
     ino: InodeId,
     page: Mutex<Option<Arc<Page>>>,
+    /// Entries that came so far.
+    listed: AtomicUsize,
     /// It lives on without a name while it is open.
     _pin: Pin,
+}
+
+impl OpenDirs {
+    fn open(&mut self, ino: InodeId, pin: Pin) -> Handle {
+        self.last_number += 1;
+        let handle = Handle(self.last_number);
+        self.dirs
+            .insert(handle, Arc::new(OpenDir { ino, page: Mutex::default(), listed: AtomicUsize::new(0), _pin: pin }));
+        handle
+    }
 }
 
 impl FileSystem {
@@ -100,15 +117,13 @@ impl FileSystem {
     pub fn opendir(&self, caller: Caller, node: Node) -> Reply<Handle> {
         let shared = Arc::clone(&self.shared);
         let ino = shared.ino(node);
+        if let Some(pin) = shared.pin_here(caller, ino) {
+            return Reply::Now(Ok(shared.dirs.lock().open(ino, pin)));
+        }
         let pinning = shared.pin(caller, ino);
         Reply::later(async move {
             let (pin, _) = pinning.await?;
-            let dir = OpenDir { ino, page: Mutex::default(), _pin: pin };
-            let mut dirs = shared.dirs.lock();
-            dirs.last_number += 1;
-            let handle = Handle(dirs.last_number);
-            dirs.dirs.insert(handle, Arc::new(dir));
-            Ok(handle)
+            Ok(shared.dirs.lock().open(ino, pin))
         })
     }
 
@@ -129,8 +144,11 @@ impl FileSystem {
             }
         }
         let shared = Arc::clone(&self.shared);
+        // Who lists mostly looks at what is listed.
+        let with_attributes = with_attributes || dir.listed.load(Ordering::Relaxed) < REMEMBERED_MAX;
         Reply::later(async move {
             let page = Arc::new(shared.page(dir.ino, offset, with_attributes).await?);
+            dir.listed.fetch_add(page.entries.len(), Ordering::Relaxed);
             *dir.page.lock() = Some(Arc::clone(&page));
             Ok(Listing { page, from: 0 })
         })
@@ -139,10 +157,14 @@ impl FileSystem {
 
 impl Shared {
     async fn page(&self, ino: InodeId, after: u64, with_attributes: bool) -> Outcome<Page> {
-        let cookie = DirCookie(after.saturating_sub(OFFSET_DOT_DOT));
-        let max = if with_attributes { PAGE_ENTRIES_PLUS } else { PAGE_ENTRIES };
-        let listed = self.session.readdir(ino, cookie, max, with_attributes).await;
-        let listed = listed.map_err(|error| errno::answer(&error))?;
+        let after_cookie = DirCookie(after.saturating_sub(OFFSET_DOT_DOT));
+        let entries_max = if with_attributes { PAGE_ENTRIES_PLUS } else { PAGE_ENTRIES };
+        let question = Question::ReadDir { ino, after: after_cookie, entries_max, with_attributes };
+        let listed = match self.session.ask(question).await {
+            Ok(Answer::ReadDir(page)) => page,
+            Ok(other) => return Err(misfit("a listing", &other)),
+            Err(error) => return Err(errno::answer(&error)),
+        };
         Ok(Page { after, end: listed.end, entries: self.entries(ino, after, listed) })
     }
 

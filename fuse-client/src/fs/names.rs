@@ -57,14 +57,16 @@ impl FileSystem {
             b".." => Reply::later(async move { shared.found(shared.session.lookup_parent(ino).await) }),
             _ => {
                 let name = check!(file_name(name));
-                Reply::later(async move { shared.found(shared.session.lookup(ino, &name).await) })
+                match shared.remembered(ino, &name) {
+                    Some(found) => Reply::Now(found),
+                    None => Reply::later(async move { shared.find(ino, name).await }),
+                }
             }
         }
     }
 
     fn entry_of(&self, node: Node) -> Reply<Entry> {
-        let shared = Arc::clone(&self.shared);
-        Reply::later(async move { shared.found(shared.session.getattr(shared.ino(node)).await) })
+        self.getattr(node)
     }
 
     /// open(2) of a name that was not there: makes the file and opens it in one step.
@@ -128,7 +130,7 @@ impl FileSystem {
     /// Opens what another host made meanwhile, if the caller owns it and so surely may.
     async fn open_own(&self, caller: Caller, parent: Node, name: &FileName, flags: OFlag) -> Outcome<Created> {
         let shared = &self.shared;
-        let entry = shared.found(shared.session.lookup(shared.ino(parent), name).await)?;
+        let entry = shared.find(shared.ino(parent), name.clone()).await?;
         let wanted = match flags & OFlag::O_ACCMODE {
             OFlag::O_RDONLY => 0o400,
             OFlag::O_WRONLY => 0o200,

@@ -13,7 +13,7 @@ use holdfast_core::name::{NameError, XattrName};
 use holdfast_core::op::{Caller, Op, XattrMode};
 
 use super::credentials::{Credentials, Thread};
-use super::{FileSystem, Node, Outcome, Reply, check};
+use super::{FileSystem, Node, Outcome, Reply, Shared, check};
 use crate::errno;
 
 const NAME_SPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
@@ -38,6 +38,9 @@ impl FileSystem {
     pub fn getxattr(&self, node: Node, name: &[u8]) -> Reply<Bytes> {
         let name = check!(xattr_name(name));
         let shared = Arc::clone(&self.shared);
+        if shared.has_no_xattrs(node) {
+            return Reply::Now(Err(PosixError::NoAttribute));
+        }
         Reply::later(async move {
             shared.session.getxattr(shared.ino(node), &name).await.map_err(|error| errno::answer(&error))
         })
@@ -46,6 +49,9 @@ impl FileSystem {
     /// listxattr(2): the names, each followed by NUL. `trusted.` ones are for root's eyes only.
     pub fn listxattr(&self, thread: Thread, node: Node) -> Reply<Bytes> {
         let shared = Arc::clone(&self.shared);
+        if shared.has_no_xattrs(node) {
+            return Reply::Now(Ok(Bytes::new()));
+        }
         Reply::later(async move {
             let names = shared.session.listxattr(shared.ino(node)).await.map_err(|error| errno::answer(&error))?;
             let trusted = |name: &XattrName| name.as_bytes().starts_with(b"trusted.");
@@ -80,6 +86,13 @@ impl FileSystem {
             *self.shared.capability_dropped.lock() = Some((thread, self.shared.ino(node)));
         }
         self.change(caller, Op::RemoveXattr { ino: self.shared.ino(node), name })
+    }
+}
+
+impl Shared {
+    /// Whether an inode is known to have none.
+    fn has_no_xattrs(&self, node: Node) -> bool {
+        self.memory.attr(self.ino(node)).is_some_and(|attr| attr.no_xattrs)
     }
 }
 

@@ -70,6 +70,16 @@ impl Aliases {
         id
     }
 
+    /// Every number that the kernel may know an inode by.
+    pub(super) fn ids(&self, node: Node) -> Vec<NodeId> {
+        let mut ids = vec![node.0];
+        if !self.is_empty() {
+            let known = self.known.lock();
+            ids.extend(known.by_id.iter().filter(|(_, alias)| alias.node == node).map(|(&id, _)| id));
+        }
+        ids
+    }
+
     /// From now on the kernel is told of this directory by a number that it has never seen.
     pub(super) fn renew(&self, node: Node) {
         let mut known = self.known.lock();

@@ -3,6 +3,7 @@
 //! Answers from memory go out on the thread that read the request; what has to wait becomes a task.
 
 mod locks;
+mod moves;
 mod shape;
 
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use holdfast_core::attr::FileKind;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::LockOwner;
 use holdfast_core::op::Caller;
@@ -31,21 +31,15 @@ use super::places::{Place, Places};
 use super::stale::StaleThreads;
 use super::task;
 use crate::fs::{Created, Entry, FileSystem, Handle, Node, Opened, Outcome, Pin, RenameFlags, Reply, Thread};
-use crate::process;
 use crate::stats::Stats;
 
 /// How long what was looked up on a second walk is kept, for the open that follows at once.
 const PINNED: Duration = Duration::from_secs(2);
-/// How long a lookup waits for the kernel to drop the old place of a directory. It cannot while the
-/// call that looks up holds that place's lock; then that call is told `ESTALE` and walks again.
-const DROP_PLACE: Duration = Duration::from_millis(100);
-
 /// Everything that a request needs.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
     fs: FileSystem,
     runtime: Runtime,
-    ttl: Ttl,
     stats: Arc<Stats>,
     notifier: Notifier,
     inflight: Arc<Inflight>,
@@ -55,17 +49,22 @@ pub(super) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(super) fn new(fs: FileSystem, runtime: Runtime, ttl: Ttl, stats: Arc<Stats>, notifier: Notifier) -> Self {
+    pub(super) fn new(
+        fs: FileSystem,
+        runtime: Runtime,
+        stats: Arc<Stats>,
+        notifier: Notifier,
+        aliases: Arc<Aliases>,
+    ) -> Self {
         Self {
             fs,
             runtime,
-            ttl,
             stats,
             notifier,
             inflight: Arc::default(),
             stale: Arc::default(),
             places: Arc::default(),
-            aliases: Arc::default(),
+            aliases,
         }
     }
 
@@ -102,12 +101,12 @@ impl Dispatcher {
                 self.entry_pinned(call, reply);
             }
             Request::Lookup { name } => {
-                self.entry(call, self.met(fs.lookup(node, name), header, name, |entry| entry));
+                self.found(call, self.met(fs.lookup(node, name), header, name, |entry| entry));
             }
             Request::GetAttr => self.attr(self.on_inode(call), fs.getattr(node)),
             Request::StatX => self.statx(self.on_inode(call), fs.getattr(node)),
             Request::SetAttr { set } => {
-                self.attr(self.on_inode(call), fs.setattr(caller, Thread(header.pid), node, set));
+                self.set(self.on_inode(call), fs.setattr(caller, Thread(header.pid), node, set));
             }
             Request::ReadLink => {
                 self.reply(self.on_inode(call), fs.readlink(node), |target: Bytes, answer| answer.bytes(&target));
@@ -173,7 +172,7 @@ impl Dispatcher {
             }
             Request::OpenDir => self.opendir(self.on_inode(call), fs.opendir(caller, node)),
             Request::ReadDir { handle, offset, room, plus } => {
-                let (ttl, directory) = (self.ttl, header.node);
+                let (ttl, directory) = (Ttl::default(), header.node);
                 let (aliases, places) = (Arc::clone(&self.aliases), Arc::clone(&self.places));
                 self.reply(call, fs.readdir(Handle(handle), offset, plus), move |listing, answer| {
                     answer.body(&listing_out(&listing, directory, (room as usize, plus), ttl, (&aliases, &places)));
@@ -239,47 +238,6 @@ impl Dispatcher {
         }
     }
 
-    /// A name was looked up. If it leads to a directory that the kernel knows by another path, the
-    /// kernel drops that first; inside of a rename it could not take up the new one all the same, so
-    /// there it hears of another node.
-    fn met<T: Send + 'static>(
-        &self,
-        reply: Reply<T>,
-        header: Header,
-        name: &[u8],
-        entry: impl FnOnce(&T) -> &Entry + Send + 'static,
-    ) -> Reply<T> {
-        let Reply::Later(future) = reply else { return reply };
-        if matches!(name, b"." | b"..") {
-            return Reply::Later(future);
-        }
-        let (here, places) = (Place::new(header.node, name), Arc::clone(&self.places));
-        let (notifier, runtime, aliases) = (self.notifier.clone(), self.runtime.clone(), Arc::clone(&self.aliases));
-        Reply::Later(Box::pin(async move {
-            let found = future.await?;
-            let &Entry { node, attr } = entry(&found);
-            if attr.kind != FileKind::Directory {
-                return Ok(found);
-            }
-            let before = places.met(node, here);
-            let unsure = places.take_unsure(node);
-            if before.is_none() && !unsure {
-                return Ok(found);
-            }
-            if in_rename(header.pid).await {
-                aliases.renew(node);
-                return Ok(found);
-            }
-            places.unsure(node);
-            if let Some(before) = before {
-                let dropped = runtime.spawn_blocking(move || notifier.drop_name(before.parent, &before.name));
-                // When it takes longer the kernel says what it says; the drop goes on.
-                let _ = tokio::time::timeout(DROP_PLACE, dropped).await;
-            }
-            Ok(found)
-        }))
-    }
-
     /// About an inode and not a name: "no such entry" then says that another host took the inode
     /// away since it was looked up, and the kernel has to walk the path again (`ESTALE`).
     fn on_inode(&self, call: Call) -> Call {
@@ -290,19 +248,33 @@ impl Dispatcher {
         self.reply(call, reply, |(), answer| answer.done());
     }
 
+    /// Answers with what a change made or found: the kernel takes the attributes up in any order with
+    /// a recall, so it is not told to believe them.
     fn entry(&self, call: Call, reply: Reply<Entry>) {
-        let (ttl, aliases) = (self.ttl, Arc::clone(&self.aliases));
+        let aliases = Arc::clone(&self.aliases);
         self.reply(call, reply, move |entry, answer| {
+            let mut out = Output::with_capacity(abi::ENTRY_OUT);
+            answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, Ttl::default()));
+        });
+    }
+
+    /// Answers a lookup. Names are asked for each time: to take back that the kernel may believe one
+    /// needs a lock that whoever waits for the very recall may hold.
+    fn found(&self, call: Call, reply: Reply<Entry>) {
+        let (fs, aliases) = (self.fs.clone(), Arc::clone(&self.aliases));
+        self.reply(call, reply, move |entry, answer| {
+            let telling = fs.telling();
+            let ttl = Ttl { attr: telling.believes(&entry.attr), ..Ttl::default() };
             let mut out = Output::with_capacity(abi::ENTRY_OUT);
             answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
         });
     }
 
     fn entry_pinned(&self, call: Call, reply: Reply<(Entry, Option<Pin>)>) {
-        let (ttl, runtime, aliases) = (self.ttl, self.runtime.clone(), Arc::clone(&self.aliases));
+        let (runtime, aliases) = (self.runtime.clone(), Arc::clone(&self.aliases));
         self.reply(call, reply, move |(entry, pin), answer| {
             let mut out = Output::with_capacity(abi::ENTRY_OUT);
-            answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
+            answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, Ttl::default()));
             if pin.is_some() {
                 runtime.spawn(async move {
                     tokio::time::sleep(PINNED).await;
@@ -313,18 +285,30 @@ impl Dispatcher {
     }
 
     fn attr(&self, call: Call, reply: Reply<Entry>) {
-        let ttl = self.ttl;
+        let fs = self.fs.clone();
         self.reply(call, reply, move |entry, answer| {
+            let telling = fs.telling();
+            let ttl = Ttl { attr: telling.believes(&entry.attr), ..Ttl::default() };
             let mut out = Output::default();
             answer.body(out.attr_out(entry.node.0, &entry.attr, ttl));
         });
     }
 
     fn statx(&self, call: Call, reply: Reply<Entry>) {
-        let ttl = self.ttl;
+        let fs = self.fs.clone();
         self.reply(call, reply, move |entry, answer| {
+            let telling = fs.telling();
+            let ttl = Ttl { attr: telling.believes(&entry.attr), ..Ttl::default() };
             let mut out = Output::default();
             answer.body(out.statx_out(entry.node.0, &entry.attr, ttl));
+        });
+    }
+
+    /// Answers with attributes after a change of them; as [`entry`](Self::entry).
+    fn set(&self, call: Call, reply: Reply<Entry>) {
+        self.reply(call, reply, move |entry, answer| {
+            let mut out = Output::default();
+            answer.body(out.attr_out(entry.node.0, &entry.attr, Ttl::default()));
         });
     }
 
@@ -349,11 +333,11 @@ impl Dispatcher {
     }
 
     fn create(&self, call: Call, reply: Reply<Created>) {
-        let (fs, opens, ttl, thread) = (self.fs.clone(), self.fs.clone(), self.ttl, call.thread);
+        let (fs, opens, thread) = (self.fs.clone(), self.fs.clone(), call.thread);
         let encode = move |created: Created, answer: Answer| match created {
             Created::New(entry, opened) => {
                 let mut out = Output::with_capacity(abi::ENTRY_OUT + 16);
-                out.entry_out(entry.node.0, entry.node.0, &entry.attr, ttl);
+                out.entry_out(entry.node.0, entry.node.0, &entry.attr, Ttl::default());
                 answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
                 opens.note_opener(opened.handle, thread);
             }
@@ -428,18 +412,6 @@ impl Dispatcher {
             }
         });
     }
-}
-
-/// Whether a thread is in a call that renames. It may be a moment before its wait shows.
-async fn in_rename(thread: u32) -> bool {
-    for _ in 0..5 {
-        match process::renames(thread) {
-            Some(renames) => return renames,
-            None => tokio::time::sleep(Duration::from_micros(200)).await,
-        }
-    }
-    // Not known: as if it were, since that is never wrong.
-    true
 }
 
 /// A request under way.

@@ -13,11 +13,11 @@ pub(super) struct Output(Vec<u8>);
 
 /// How long the kernel may believe an answer without asking again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ttl {
+pub(super) struct Ttl {
     /// That a name leads to this inode.
-    pub entry: Duration,
+    pub(super) entry: Duration,
     /// The attributes.
-    pub attr: Duration,
+    pub(super) attr: Duration,
 }
 
 impl Output {

@@ -18,7 +18,7 @@ use nix::errno::Errno;
 use parking_lot::{Condvar, Mutex};
 
 use super::abi;
-use super::aliases::NodeId;
+use super::aliases::{Aliases, NodeId};
 use super::device::Device;
 use super::encode::Output;
 use crate::fs::Node;
@@ -31,6 +31,9 @@ const THREADS_MAX: usize = 16;
 /// A notification that takes longer hangs: another thread takes its place.
 const HANG: Duration = Duration::from_secs(1);
 
+/// So long the kernel may take to take an answer up that it was given.
+const TAKEN_UP: Duration = Duration::from_millis(20);
+
 /// Called when the kernel's copy is gone.
 type Done = Box<dyn FnOnce() + Send>;
 
@@ -41,17 +44,33 @@ pub struct Notifier(Arc<Shared>);
 struct Shared {
     device: Arc<Device>,
     stats: Arc<Stats>,
+    aliases: Arc<Aliases>,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
+    /// Attributes to be dropped. These never wait in the kernel, and never behind those that do.
+    attributes: VecDeque<Attributes>,
     waiting: HashMap<Node, Pending>,
     order: VecDeque<Node>,
     busy: HashMap<Node, Instant>,
     threads: usize,
     stopped: bool,
+}
+
+struct Attributes {
+    node: Node,
+    told: Instant,
+    ready: Done,
+    done: Done,
+}
+
+/// What a thread is to do next.
+enum Job {
+    Attributes(Attributes),
+    Pages(Node, Pending),
 }
 
 struct Pending {
@@ -62,9 +81,9 @@ struct Pending {
 }
 
 impl Notifier {
-    pub(super) fn start(device: Arc<Device>, stats: Arc<Stats>) -> io::Result<Self> {
+    pub(super) fn start(device: Arc<Device>, stats: Arc<Stats>, aliases: Arc<Aliases>) -> io::Result<Self> {
         let state = Mutex::new(State { threads: THREADS, ..State::default() });
-        let notifier = Self(Arc::new(Shared { device, stats, state, changed: Condvar::new() }));
+        let notifier = Self(Arc::new(Shared { device, stats, aliases, state, changed: Condvar::new() }));
         for _ in 0..THREADS {
             notifier.spawn()?;
         }
@@ -106,6 +125,23 @@ impl Notifier {
         }
     }
 
+    /// Leaves it to a notifier thread to drop the attributes of an inode, and not its pages: nothing in
+    /// the kernel holds that up. `told`: when the kernel was told of them last; as long as it may not
+    /// have taken that up, that it does not know the inode means nothing. `ready` is called before,
+    /// and `done` when they are gone, or there is no kernel any more.
+    pub(crate) fn drop_attributes(&self, node: Node, told: Instant, ready: Done, done: Done) {
+        {
+            let mut state = self.0.state.lock();
+            if !state.stopped {
+                state.attributes.push_back(Attributes { node, told, ready, done });
+                drop(state);
+                self.0.changed.notify_one();
+                return;
+            }
+        }
+        done();
+    }
+
     /// Has the kernel drop a name now. Blocks while somebody holds the directory's lock, so it is for
     /// threads that may.
     pub(super) fn drop_name(&self, parent: NodeId, name: &[u8]) {
@@ -121,13 +157,15 @@ impl Notifier {
 
     /// Ends the threads; what still waits is told done, as the kernel's copy goes with the mount.
     pub fn stop(&self) {
-        let waiting: Vec<Pending> = {
+        let (waiting, attributes) = {
             let mut state = self.0.state.lock();
             state.stopped = true;
             state.order.clear();
-            state.waiting.drain().map(|(_, pending)| pending).collect()
+            let waiting: Vec<Pending> = state.waiting.drain().map(|(_, pending)| pending).collect();
+            (waiting, std::mem::take(&mut state.attributes))
         };
         self.0.changed.notify_all();
+        attributes.into_iter().for_each(|attributes| (attributes.done)());
         waiting.into_iter().flat_map(|pending| pending.done).for_each(|done| done());
     }
 
@@ -138,13 +176,16 @@ impl Notifier {
 }
 
 impl State {
-    /// The oldest inode that waits and is not being worked on.
-    fn next(&mut self) -> Option<(Node, Pending)> {
+    /// Attributes first, then the oldest inode that waits and is not being worked on.
+    fn next(&mut self) -> Option<Job> {
+        if let Some(attributes) = self.attributes.pop_front() {
+            return Some(Job::Attributes(attributes));
+        }
         let at = self.order.iter().position(|node| !self.busy.contains_key(node))?;
         let node = self.order.remove(at)?;
         let pending = self.waiting.remove(&node)?;
         self.busy.insert(node, Instant::now());
-        Some((node, pending))
+        Some(Job::Pages(node, pending))
     }
 
     fn wants_help(&self) -> bool {
@@ -168,12 +209,37 @@ impl Shared {
                     }
                 }
             };
-            let (node, pending) = next;
-            self.drop_now(node, &pending);
-            pending.done.into_iter().for_each(|done| done());
-            self.state.lock().busy.remove(&node);
-            self.changed.notify_one();
+            match next {
+                Job::Attributes(attributes) => self.drop_attributes_now(attributes),
+                Job::Pages(node, pending) => {
+                    self.drop_now(node, &pending);
+                    pending.done.into_iter().for_each(|done| done());
+                    self.state.lock().busy.remove(&node);
+                    self.changed.notify_one();
+                }
+            }
         }
+    }
+
+    fn drop_attributes_now(&self, Attributes { node, told, ready, done }: Attributes) {
+        ready();
+        for id in self.aliases.ids(node) {
+            let mut body = Output::default();
+            // A negative offset: attributes only.
+            body.u64(id).i64(-1).i64(0);
+            self.stats.invalidated();
+            loop {
+                match self.device.notify(abi::NOTIFY_INVAL_INODE, body.bytes()) {
+                    Err(Errno::ENOENT) if told.elapsed() < TAKEN_UP => thread::sleep(Duration::from_millis(1)),
+                    Ok(()) | Err(Errno::ENOENT | Errno::ENODEV | Errno::ECONNABORTED | Errno::ENOTCONN) => break,
+                    Err(error) => {
+                        tracing::error!(%error, node = node.0, "the kernel did not drop attributes");
+                        break;
+                    }
+                }
+            }
+        }
+        done();
     }
 
     fn drop_now(&self, node: Node, pending: &Pending) {

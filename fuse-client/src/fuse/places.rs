@@ -13,8 +13,10 @@ use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 
+use holdfast_core::attr::FileKind;
+
 use super::aliases::NodeId;
-use crate::fs::Node;
+use crate::fs::{Entry, Node};
 
 /// Directories at most; when there are more, all are forgotten and learnt anew.
 const PLACES_MAX: usize = 1 << 16;
@@ -30,6 +32,14 @@ impl Place {
     pub(super) fn new(parent: NodeId, name: &[u8]) -> Self {
         Self { parent, name: name.to_vec() }
     }
+}
+
+/// A directory that the kernel may know elsewhere.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub(super) node: Node,
+    /// Where, if that is known.
+    pub(super) before: Option<Place>,
 }
 
 /// The places of directories.
@@ -55,6 +65,18 @@ impl Places {
         let moved = before.filter(|before| *before != here);
         known.insert(directory, here);
         moved
+    }
+
+    /// Something was met here; if it is a directory that the kernel may know elsewhere, what is to be
+    /// done about that.
+    pub(super) fn meets(&self, found: &Entry, here: Place) -> Option<Moved> {
+        let node = found.node;
+        if found.attr.kind != FileKind::Directory {
+            return None;
+        }
+        let before = self.met(node, here);
+        let unsure = self.take_unsure(node);
+        (before.is_some() || unsure).then_some(Moved { node, before })
     }
 
     /// A directory is about to be listed here. Whether the kernel may hear of it: not if it knows it

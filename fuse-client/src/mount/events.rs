@@ -2,24 +2,32 @@
 
 use std::sync::{Arc, OnceLock};
 
-use holdfast_client::{DescribeDone, Description, InvalidateDone, Invalidation, SessionEvents};
-use holdfast_core::id::InodeId;
+use std::time::Instant;
+
+use holdfast_client::{
+    Answered, Applied, DescribeDone, Description, InvalidateDone, Invalidation, Question, SessionEvents,
+};
+use holdfast_core::id::{Epoch, InodeId};
+use holdfast_core::lease::Mode;
 
 use crate::fs::FileSystem;
 use crate::fs::versions::CachedVersions;
 use crate::fuse::Notifier;
+use crate::memory::{KernelCopies, Memory};
 
 /// Carries the session's events to the kernel's cache. Events that come before there is a mount
 /// find nothing cached.
 #[derive(Debug, Default)]
 pub(super) struct MountEvents {
     pub(super) versions: Arc<CachedVersions>,
+    pub(super) memory: Arc<Memory>,
     mount: OnceLock<(FileSystem, Notifier)>,
 }
 
 impl MountEvents {
     /// From now on there is a kernel that caches.
     pub(super) fn attach(&self, fs: FileSystem, notifier: Notifier) {
+        self.memory.attach_kernel(Arc::new(Copies { fs: fs.clone(), notifier: notifier.clone() }));
         // A mount is attached once; a second time would be a defect and changes nothing.
         let _ = self.mount.set((fs, notifier));
     }
@@ -34,6 +42,30 @@ impl SessionEvents for MountEvents {
                 notifier.drop_pages(fs.node(what.ino), what.offset, what.len, move || done.confirm());
             }
         }
+    }
+
+    fn leases(&self) -> Vec<(InodeId, Mode)> {
+        self.memory.leases()
+    }
+
+    fn welcomed(&self, epoch: Epoch) {
+        self.memory.welcomed(epoch);
+    }
+
+    fn broken(&self) {
+        self.memory.broken();
+    }
+
+    fn answered(&self, question: &Question, answered: &Answered) {
+        self.memory.answered(question, answered);
+    }
+
+    fn applied(&self, applied: &Applied) {
+        self.memory.applied(applied);
+    }
+
+    fn recalled(&self, ino: InodeId, keep: Option<Mode>) {
+        self.memory.recalled(ino, keep);
     }
 
     fn describe(&self, done: DescribeDone) {
@@ -52,11 +84,30 @@ impl SessionEvents for MountEvents {
             "the server gave this mount's session up; changes that were not synced are lost and a new session began"
         );
         // Others may have changed anything while the server did not wait for us.
+        self.memory.lost();
         self.versions.clear();
         if let Some((fs, notifier)) = self.mount.get() {
             for node in fs.open_nodes() {
                 notifier.drop_pages(node, 0, None, || ());
             }
         }
+    }
+}
+
+/// What the kernel was told under leases.
+struct Copies {
+    fs: FileSystem,
+    notifier: Notifier,
+}
+
+impl KernelCopies for Copies {
+    fn drop_attributes(
+        &self,
+        ino: InodeId,
+        told: Instant,
+        ready: Box<dyn FnOnce() + Send>,
+        done: Box<dyn FnOnce() + Send>,
+    ) {
+        self.notifier.drop_attributes(self.fs.node(ino), told, ready, done);
     }
 }

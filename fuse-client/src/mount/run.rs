@@ -133,7 +133,7 @@ impl Mount {
         let root = find_root(&session, info.root, &config.source).await?;
         let source = MountSource { server: Some(endpoint.address.clone()), ..config.source.clone() }.to_string();
         mount_kernel(&device, &source, point.path(), flags)?;
-        let fs = FileSystem::with_versions(session, root, Arc::clone(&events.versions));
+        let fs = FileSystem::with_versions(session, root, Arc::clone(&events.memory), Arc::clone(&events.versions));
         let stats = Arc::new(Stats::default());
         let mut settings = Settings::default();
         settings.threads = config.options.threads.unwrap_or(settings.threads);

@@ -5,12 +5,16 @@ use holdfast_core::id::{InodeId, SessionId};
 use holdfast_core::op::{Caller, Op, OpReply};
 use holdfast_core::session::BootTime;
 
-use super::{Leaving, Phase, State, closed};
+use super::{Leaving, OpWaiter, Phase, State, closed};
 
 impl State {
     /// Whether somebody waits for the server.
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.log.has_unanswered() || self.syncs.is_waiting() || self.locks.is_waiting()
+        self.log.has_unanswered()
+            || self.syncs.is_waiting()
+            || self.locks.is_waiting()
+            || self.questions.is_waiting()
+            || !self.parked.is_empty()
     }
 
     /// The session is lost. Everybody who waits is told `error`; a new session begins under a new
@@ -36,8 +40,15 @@ impl State {
         self.disconnect();
         let wreck = self.log.wreck();
         for dropped in wreck.dropped {
-            if let (Op::Close { ino }, true) = (&dropped.op, dropped.unanswered) {
-                self.opens.remove(ino);
+            match (&dropped.op, dropped.unanswered) {
+                (Op::Close { ino }, true) => {
+                    self.opens.remove(ino);
+                }
+                // Nobody waits for it: it was answered under a lease, and the file is open.
+                (Op::Open { ino, .. }, true) if dropped.waiter.as_ref().is_none_or(OpWaiter::is_closed) => {
+                    self.opens.insert(*ino);
+                }
+                _ => {}
             }
             let Some(waiter) = dropped.waiter else { continue };
             // A send fails where nobody waits any more.
@@ -45,6 +56,14 @@ impl State {
                 Op::Close { .. } => waiter.send(Ok(OpReply::Done)),
                 _ => waiter.send(Err(error())),
             };
+        }
+        for parked in std::mem::take(&mut self.parked) {
+            if let Some(waiter) = parked.waiter {
+                let _ = waiter.send(Err(error()));
+            }
+        }
+        for waiter in self.questions.wreck() {
+            let _ = waiter.send(Err(error()));
         }
         for waiter in self.syncs.wreck() {
             let _ = waiter.send(Err(error()));

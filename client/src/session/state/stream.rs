@@ -4,9 +4,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, Result};
-use holdfast_core::id::Seq;
+use holdfast_core::id::{InodeId, Seq};
+use holdfast_core::lease::Mode;
 use holdfast_core::limits::BATCH_OPS_MAX;
 use holdfast_core::session::{BootTime, client_trusts_until};
+use holdfast_proto::lease;
 use holdfast_proto::lock::claim_to_wire;
 use holdfast_proto::op::to_wire;
 use holdfast_proto::v1::{self, client_message::Message};
@@ -25,6 +27,9 @@ impl State {
         self.generation += 1;
         self.phase = Phase::Down;
         self.outbox.clear();
+        self.ordered.clear();
+        self.questions.rewind();
+        self.owed.clear();
         self.heartbeats.unanswered.clear();
         self.log.rewind();
         self.syncs.rewind();
@@ -48,7 +53,7 @@ impl State {
             held_locks: claims.iter().map(claim_to_wire).collect(),
             next_seq: self.log.first_seq().0,
             pending_until: self.log.ever_sent().0,
-            held_leases: Vec::new(),
+            held_leases: if resume { held_to_wire(who.leases) } else { Vec::new() },
         }));
         // Whoever polls an older stream learns that it is over.
         if let Some(waker) = self.waker.take() {
@@ -88,8 +93,12 @@ impl State {
         for message in self.locks.to_ask_again() {
             self.say(message);
         }
+        // The server begins anew with what it wants back.
+        self.owed.clear();
+        let mut jobs = self.unpark();
+        self.say_questions();
         self.dirty = true;
-        let mut jobs = self.admit();
+        jobs.extend(self.admit());
         jobs.retain(|job| job.seq.0 > welcome.applied_seq);
         self.log.durable(Seq(welcome.durable_seq));
         Ok(jobs)
@@ -131,6 +140,9 @@ impl State {
         }
         if !self.is_up() {
             return None;
+        }
+        if let Some(message) = self.next_in_order() {
+            return Some(message);
         }
         if let Some((id, seq)) = self.syncs.next_request(self.log.sent()) {
             return Some(Message::Sync(v1::SyncRequest { seq: seq.0, id }));
@@ -203,4 +215,8 @@ impl State {
             }
         }
     }
+}
+
+fn held_to_wire(leases: &[(InodeId, Mode)]) -> Vec<v1::HeldLease> {
+    leases.iter().map(|&(ino, mode)| lease::held_to_wire(ino, mode)).collect()
 }

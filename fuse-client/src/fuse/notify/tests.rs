@@ -7,17 +7,36 @@ fn pending(state: &mut State, node: u64) {
     state.order.push_back(Node(node));
 }
 
+fn pages(job: Option<Job>) -> Option<Node> {
+    match job? {
+        Job::Pages(node, _) => Some(node),
+        Job::Attributes(_) => None,
+    }
+}
+
+#[test]
+fn attributes_never_wait_behind_pages() {
+    let mut state = State { threads: 1, ..State::default() };
+    pending(&mut state, 5);
+    assert!(pages(state.next()).is_some());
+    pending(&mut state, 5);
+    let nothing = || -> Done { Box::new(|| ()) };
+    state.attributes.push_back(Attributes { node: Node(5), told: Instant::now(), ready: nothing(), done: nothing() });
+    assert!(matches!(state.next(), Some(Job::Attributes(Attributes { node: Node(5), .. }))));
+    assert!(state.next().is_none());
+}
+
 #[test]
 fn an_inode_that_is_being_worked_on_does_not_hold_up_the_others() {
     let mut state = State { threads: 1, ..State::default() };
     pending(&mut state, 5);
-    assert_eq!(state.next().unwrap().0, Node(5));
+    assert_eq!(pages(state.next()), Some(Node(5)));
     pending(&mut state, 5);
     pending(&mut state, 6);
-    assert_eq!(state.next().unwrap().0, Node(6));
+    assert_eq!(pages(state.next()), Some(Node(6)));
     assert!(state.next().is_none());
     state.busy.remove(&Node(5));
-    assert_eq!(state.next().unwrap().0, Node(5));
+    assert_eq!(pages(state.next()), Some(Node(5)));
 }
 
 #[test]

@@ -1,0 +1,231 @@
+//! What a mount remembers of what the server told it, under leases.
+//!
+//! Guarantees: an answer from memory is what the server would say at that moment, because nobody
+//! changes what is lent to this session before it has given it back. Everything here changes in the
+//! order of the server's messages: answers and grants, outcomes of this mount's own operations,
+//! recalls. After a recall nothing is answered under the lease, and it is given back only when the
+//! kernel believes nothing either.
+//!
+//! The caller asks besides whether the session is still trusted; a lease ends with that.
+//! Memory is bounded: what was not used for long is given back unasked.
+//! Never waits, and never asks the server.
+
+mod state;
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use holdfast_client::session::WeakSession;
+use holdfast_client::{Answered, Applied, Question, Session};
+use holdfast_core::attr::Attr;
+use holdfast_core::id::{Epoch, InodeId};
+use holdfast_core::lease::{GiveBack, Mode, Step, Target};
+use holdfast_core::name::FileName;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+
+use state::State;
+
+/// Inodes that are remembered, at most about; some hundred bytes each.
+const INODES_MAX: usize = 1 << 17;
+
+/// Has the kernel forget what it was told to believe.
+pub(crate) trait KernelCopies: Send + Sync {
+    /// Attributes of an inode. The kernel was told of them at `told`; when it does not know the inode
+    /// that may be because it has not yet taken the answer up. `ready` is called first, on a
+    /// thread that may wait; `done` when they are gone.
+    fn drop_attributes(
+        &self,
+        ino: InodeId,
+        told: Instant,
+        ready: Box<dyn FnOnce() + Send>,
+        done: Box<dyn FnOnce() + Send>,
+    );
+}
+
+/// The memory of one mount, or of a file system without a kernel. To be told all events of its
+/// session, and attached to it.
+#[derive(Default)]
+pub struct Memory {
+    state: Mutex<State>,
+    /// Held shared while an answer that the kernel may believe is on its way to it.
+    replies: RwLock<()>,
+    session: OnceLock<WeakSession>,
+    kernel: OnceLock<Arc<dyn KernelCopies>>,
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").field("inodes", &self.state.lock().len()).finish_non_exhaustive()
+    }
+}
+
+/// What a name leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// To this.
+    Entry(Attr),
+    /// Surely to nothing.
+    Nothing,
+}
+
+/// While this is kept, leases whose attributes were told to the kernel are not given back.
+#[derive(Debug)]
+pub(crate) struct Telling<'a> {
+    memory: &'a Memory,
+    _replies: RwLockReadGuard<'a, ()>,
+}
+
+impl Telling<'_> {
+    /// For how long the kernel may believe the attributes that it is about to be told; zero: not at
+    /// all. They must be what is remembered.
+    pub(crate) fn believes(&self, attr: &Attr) -> Duration {
+        let Some(session) = self.memory.session() else { return Duration::ZERO };
+        let trusted = session.trusted_for();
+        if trusted.is_zero() || !self.memory.state.lock().tell(attr, trusted) {
+            return Duration::ZERO;
+        }
+        trusted
+    }
+}
+
+impl Memory {
+    /// The session whose events this is told.
+    pub(crate) fn attach(&self, session: &Session) {
+        // Once; a second time would be a defect and changes nothing.
+        let _ = self.session.set(session.downgrade());
+    }
+
+    /// The kernel that is told what is remembered.
+    pub(crate) fn attach_kernel(&self, kernel: Arc<dyn KernelCopies>) {
+        let _ = self.kernel.set(kernel);
+    }
+
+    /// Begins to tell the kernel something.
+    pub(crate) fn telling(&self) -> Telling<'_> {
+        Telling { memory: self, _replies: self.replies.read_recursive() }
+    }
+
+    /// The attributes of an inode.
+    pub(crate) fn attr(&self, ino: InodeId) -> Option<Attr> {
+        self.trusted()?;
+        self.state.lock().attr(ino)
+    }
+
+    /// What a name leads to.
+    pub(crate) fn lookup(&self, parent: InodeId, name: &FileName) -> Option<Found> {
+        self.trusted()?;
+        self.state.lock().lookup(parent, name)
+    }
+
+    /// Does something that counts on an inode's lease before it can be given back: what it submits
+    /// reaches the server first.
+    pub(crate) fn under_lease<R>(&self, ino: InodeId, act: impl FnOnce(Attr) -> R) -> Option<R> {
+        self.trusted()?;
+        let mut state = self.state.lock();
+        let attr = state.attr(ino)?;
+        Some(act(attr))
+    }
+
+    fn trusted(&self) -> Option<()> {
+        self.session()?.is_trusted().then_some(())
+    }
+
+    fn session(&self) -> Option<Session> {
+        self.session.get()?.upgrade()
+    }
+
+    /// As [`holdfast_client::SessionEvents::leases`]; so are the names that follow.
+    #[must_use]
+    pub fn leases(&self) -> Vec<(InodeId, Mode)> {
+        self.state.lock().leases()
+    }
+
+    /// See there.
+    pub fn welcomed(&self, epoch: Epoch) {
+        self.state.lock().welcomed(epoch);
+    }
+
+    /// See there.
+    pub fn broken(&self) {
+        self.state.lock().forget_all();
+    }
+
+    /// See there.
+    pub fn answered(self: &Arc<Self>, question: &Question, answered: &Answered) {
+        let unused = {
+            let mut state = self.state.lock();
+            state.answered(question, answered);
+            state.unused(INODES_MAX)
+        };
+        self.release(unused);
+    }
+
+    /// See there.
+    pub fn applied(self: &Arc<Self>, applied: &Applied) {
+        let unused = {
+            let mut state = self.state.lock();
+            state.applied(applied);
+            state.unused(INODES_MAX)
+        };
+        self.release(unused);
+    }
+
+    /// See there.
+    pub fn recalled(self: &Arc<Self>, ino: InodeId, keep: Option<Mode>) {
+        let (step, told) = {
+            let mut state = self.state.lock();
+            (state.recalled(ino, keep), state.told(ino))
+        };
+        match step {
+            Step::Wait => {}
+            Step::GiveBack(back) => self.give_back(&back),
+            Step::Drop(_) => self.drop_copy(ino, told),
+        }
+    }
+
+    /// The session is lost: others may have changed anything. What the kernel was told to believe is
+    /// dropped as fast as it can be.
+    pub fn lost(self: &Arc<Self>) {
+        let told = self.state.lock().lost();
+        let Some(kernel) = self.kernel.get() else { return };
+        for (ino, told) in told {
+            let memory = Arc::clone(self);
+            kernel.drop_attributes(ino, told, Box::new(move || drop(memory.replies.write())), Box::new(|| ()));
+        }
+    }
+
+    fn release(self: &Arc<Self>, unused: Vec<(InodeId, Option<Instant>)>) {
+        for (ino, told) in unused {
+            self.drop_copy(ino, told);
+        }
+    }
+
+    /// Drops the kernel's copy, then gives the lease back.
+    fn drop_copy(self: &Arc<Self>, ino: InodeId, told: Option<Instant>) {
+        match (self.kernel.get(), told) {
+            (Some(kernel), Some(told)) => {
+                let (memory, ready) = (Arc::clone(self), Arc::clone(self));
+                let ready = Box::new(move || drop(ready.replies.write()));
+                kernel.drop_attributes(ino, told, ready, Box::new(move || memory.dropped(ino)));
+            }
+            _ => self.dropped(ino),
+        }
+    }
+
+    fn dropped(&self, ino: InodeId) {
+        let back = self.state.lock().dropped(Target::Inode(ino));
+        if let Some(back) = back {
+            self.give_back(&back);
+        }
+    }
+
+    fn give_back(&self, back: &GiveBack) {
+        if let Some(session) = self.session() {
+            session.give_back(back);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,329 @@
+//! What is remembered, and what it is remembered under. Pure but for the reading of the clock that
+//! its caller does.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use holdfast_client::{Answered, Applied, DirPage, Question, Reply};
+use holdfast_core::attr::{Attr, FileKind};
+use holdfast_core::error::{ErrorKind, PosixError};
+use holdfast_core::id::{DirCookie, Epoch, InodeId};
+use holdfast_core::lease::{GiveBack, Grant, Holdings, Mode, Step, Target};
+use holdfast_core::name::FileName;
+use holdfast_core::op::{Op, OpReply, RenameMode};
+
+use super::Found;
+
+/// What is known of an inode.
+#[derive(Debug, Default)]
+struct Node {
+    attr: Option<Attr>,
+    /// Of a directory: names and what they lead to; `None`: surely to nothing.
+    names: HashMap<FileName, Option<InodeId>>,
+    /// Every name that there is is among them.
+    complete: bool,
+    /// Up to here its listing was heard without a gap.
+    listed: Option<DirCookie>,
+    /// When the kernel was told its attributes last, and until when it may believe any.
+    told: Option<(Instant, Instant)>,
+    /// When it was used last, on a counter.
+    used: u64,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    holdings: Holdings,
+    nodes: HashMap<InodeId, Node>,
+    epoch: Epoch,
+    uses: u64,
+}
+
+impl State {
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub(super) fn attr(&mut self, ino: InodeId) -> Option<Attr> {
+        if !self.holdings.may(ino, Mode::Shared) {
+            return None;
+        }
+        self.uses += 1;
+        let node = self.nodes.get_mut(&ino)?;
+        node.used = self.uses;
+        node.attr
+    }
+
+    pub(super) fn lookup(&mut self, parent: InodeId, name: &FileName) -> Option<Found> {
+        if !self.holdings.may(parent, Mode::Shared) {
+            return None;
+        }
+        self.uses += 1;
+        let node = self.nodes.get_mut(&parent)?;
+        node.used = self.uses;
+        match node.names.get(name) {
+            Some(&Some(ino)) => self.attr(ino).map(Found::Entry),
+            Some(None) => Some(Found::Nothing),
+            None => node.complete.then_some(Found::Nothing),
+        }
+    }
+
+    /// The kernel is told these attributes and may believe them for so long; false: it may not.
+    pub(super) fn tell(&mut self, attr: &Attr, length: Duration) -> bool {
+        if !self.holdings.may(attr.ino, Mode::Shared) {
+            return false;
+        }
+        match self.nodes.get_mut(&attr.ino) {
+            // Anything else is older than what is known by now.
+            Some(node) if node.attr.as_ref() == Some(attr) => {
+                let now = Instant::now();
+                let until = node.told.map_or(now, |(_, until)| until).max(now + length);
+                node.told = Some((now, until));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// When the kernel was told something of an inode that it may still believe.
+    pub(super) fn told(&self, ino: InodeId) -> Option<Instant> {
+        self.nodes.get(&ino)?.believed(Instant::now())
+    }
+
+    pub(super) fn leases(&self) -> Vec<(InodeId, Mode)> {
+        self.holdings.inodes().collect()
+    }
+
+    pub(super) fn welcomed(&mut self, epoch: Epoch) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.holdings.renumber();
+        }
+    }
+
+    /// Nothing that was heard counts any more; the leases do.
+    pub(super) fn forget_all(&mut self) {
+        for node in self.nodes.values_mut() {
+            node.forget();
+        }
+    }
+
+    /// Every lease is gone; what the kernel was told and may believe, and when.
+    pub(super) fn lost(&mut self) -> Vec<(InodeId, Instant)> {
+        self.holdings.lost();
+        let now = Instant::now();
+        let told = self.nodes.drain().filter_map(|(ino, node)| Some((ino, node.believed(now)?)));
+        told.collect()
+    }
+
+    pub(super) fn recalled(&mut self, ino: InodeId, keep: Option<Mode>) -> Step {
+        let step = self.holdings.recalled(Target::Inode(ino), keep, &[]);
+        if let (Step::Drop(_), Some(node)) = (&step, self.nodes.get_mut(&ino)) {
+            node.forget();
+        }
+        step
+    }
+
+    pub(super) fn dropped(&mut self, target: Target) -> Option<GiveBack> {
+        let back = self.holdings.dropped(target)?;
+        if let (Target::Inode(ino), None) = (target, back.left) {
+            self.nodes.remove(&ino);
+        }
+        Some(back)
+    }
+
+    /// When there are more than `max`: those that were not used for the longest time, an eighth of
+    /// all, with their leases about to be given back.
+    pub(super) fn unused(&mut self, max: usize) -> Vec<(InodeId, Option<Instant>)> {
+        if self.nodes.len() <= max {
+            return Vec::new();
+        }
+        let mut uses: Vec<u64> = self.nodes.values().map(|node| node.used).collect();
+        let eighth = uses.len() / 8;
+        let (_, &mut oldest, _) = uses.select_nth_unstable(eighth);
+        let old: Vec<InodeId> =
+            self.nodes.iter().filter(|(_, node)| node.used <= oldest).map(|(&ino, _)| ino).collect();
+        let mut released = Vec::new();
+        for ino in old {
+            let told = self.told(ino);
+            if self.holdings.release(ino).is_some() {
+                released.push((ino, told));
+                if let Some(node) = self.nodes.get_mut(&ino) {
+                    node.forget();
+                }
+            } else if !self.holdings.may(ino, Mode::Shared) && told.is_none() {
+                self.nodes.remove(&ino);
+            }
+        }
+        released
+    }
+
+    pub(super) fn answered(&mut self, question: &Question, answered: &Answered) {
+        self.granted(&answered.grants);
+        match (question, &answered.result) {
+            (Question::Lookup { parent, name }, Ok(Reply::Lookup(attr))) => {
+                self.know(attr);
+                self.lead(*parent, name, Some(attr.ino));
+            }
+            (Question::Lookup { parent, name }, Err(error))
+                if error.kind() == ErrorKind::Posix(PosixError::NoEntry) =>
+            {
+                self.lead(*parent, name, None);
+            }
+            (Question::GetAttr { .. }, Ok(Reply::GetAttr(attr))) => self.know(attr),
+            (Question::ReadDir { ino, after, .. }, Ok(Reply::ReadDir(page))) => self.listed(*ino, *after, page),
+            _ => {}
+        }
+    }
+
+    /// An operation of this session was carried out. What it changed is known where the outcome tells
+    /// and a lease came with it: without one the outcome may be older than what is known by now.
+    pub(super) fn applied(&mut self, applied: &Applied) {
+        self.granted(&applied.grants);
+        let Ok(reply) = &applied.result else { return };
+        for ino in &applied.changed {
+            self.doubt(*ino);
+        }
+        let attr = match reply {
+            OpReply::Attr(attr) | OpReply::Written { attr, .. } | OpReply::Copied { attr, .. } => Some(attr),
+            OpReply::Done => None,
+        };
+        let lent = |ino: InodeId| applied.grants.iter().any(|grant| grant.target == Target::Inode(ino));
+        if let Some(attr) = attr {
+            if lent(attr.ino) { self.know(attr) } else { self.doubt(attr.ino) }
+        }
+        match (&applied.op, attr) {
+            (Op::Create { parent, name, .. } | Op::Link { parent, name, .. }, Some(attr)) if lent(*parent) => {
+                self.lead(*parent, name, Some(attr.ino));
+            }
+            (Op::Unlink { parent, name } | Op::Rmdir { parent, name }, _) if lent(*parent) => {
+                self.lead(*parent, name, None);
+            }
+            (Op::Rename { parent, name, new_parent, new_name, mode }, _) if lent(*parent) && lent(*new_parent) => {
+                self.renamed((*parent, name), (*new_parent, new_name), *mode);
+            }
+            (Op::Rename { parent, name, new_parent, new_name, .. }, _) => {
+                self.doubt_name(*parent, name);
+                self.doubt_name(*new_parent, new_name);
+            }
+            (
+                Op::Create { parent, name, .. }
+                | Op::Link { parent, name, .. }
+                | Op::Unlink { parent, name }
+                | Op::Rmdir { parent, name },
+                _,
+            ) => self.doubt_name(*parent, name),
+            _ => {}
+        }
+        if let (Op::Create { .. }, Some(attr)) = (&applied.op, attr)
+            && attr.kind == FileKind::Directory
+            && lent(attr.ino)
+        {
+            self.is_empty(attr.ino);
+        }
+    }
+
+    fn granted(&mut self, grants: &[Grant]) {
+        for grant in grants {
+            self.holdings.granted(*grant);
+            if let Target::Inode(ino) = grant.target {
+                self.uses += 1;
+                self.nodes.entry(ino).or_default().used = self.uses;
+            }
+        }
+    }
+
+    fn known(&mut self, ino: InodeId) -> Option<&mut Node> {
+        if !self.holdings.may(ino, Mode::Shared) {
+            return None;
+        }
+        self.nodes.get_mut(&ino)
+    }
+
+    fn know(&mut self, attr: &Attr) {
+        if let Some(node) = self.known(attr.ino) {
+            node.attr = Some(*attr);
+        }
+    }
+
+    fn lead(&mut self, parent: InodeId, name: &FileName, to: Option<InodeId>) {
+        let Some(node) = self.known(parent) else { return };
+        if node.complete && to.is_none() {
+            node.names.remove(name);
+        } else {
+            node.names.insert(name.clone(), to);
+        }
+    }
+
+    /// The attributes of an inode are not known any more.
+    fn doubt(&mut self, ino: InodeId) {
+        if let Some(node) = self.nodes.get_mut(&ino) {
+            node.attr = None;
+        }
+    }
+
+    /// Nor what a name leads to.
+    fn doubt_name(&mut self, parent: InodeId, name: &FileName) {
+        if let Some(node) = self.nodes.get_mut(&parent) {
+            node.names.remove(name);
+            node.complete = false;
+        }
+    }
+
+    /// A directory was made and nobody else has been there.
+    fn is_empty(&mut self, ino: InodeId) {
+        if let Some(node) = self.known(ino) {
+            node.names.clear();
+            node.complete = true;
+        }
+    }
+
+    fn renamed(&mut self, from: (InodeId, &FileName), to: (InodeId, &FileName), mode: RenameMode) {
+        let name = |state: &Self, (parent, name): (InodeId, &FileName)| {
+            state.nodes.get(&parent).and_then(|node| node.names.get(name).copied().flatten())
+        };
+        let (moved, other) = (name(self, from), name(self, to));
+        self.lead_if_known(to, moved);
+        match mode {
+            RenameMode::Replace | RenameMode::NoReplace => self.lead(from.0, from.1, None),
+            RenameMode::Exchange => self.lead_if_known(from, other),
+            RenameMode::Whiteout | RenameMode::WhiteoutNoReplace => self.lead_if_known(from, None),
+        }
+    }
+
+    /// The name leads to this; `None`: to something that is not known.
+    fn lead_if_known(&mut self, (parent, name): (InodeId, &FileName), to: Option<InodeId>) {
+        match to {
+            Some(ino) => self.lead(parent, name, Some(ino)),
+            None => self.doubt_name(parent, name),
+        }
+    }
+
+    fn listed(&mut self, ino: InodeId, after: DirCookie, page: &DirPage) {
+        for entry in &page.entries {
+            if let Some(attr) = &entry.attr {
+                self.know(attr);
+            }
+            self.lead(ino, &entry.name, Some(entry.ino));
+        }
+        let Some(node) = self.known(ino) else { return };
+        let gapless = after == DirCookie(0) || node.listed == Some(after);
+        node.listed = page.entries.last().map(|entry| entry.cookie).or(node.listed).filter(|_| gapless);
+        if gapless && page.end {
+            node.complete = true;
+        }
+    }
+}
+
+impl Node {
+    fn believed(&self, now: Instant) -> Option<Instant> {
+        self.told.filter(|(_, until)| *until > now).map(|(at, _)| at)
+    }
+
+    fn forget(&mut self) {
+        self.attr = None;
+        self.names.clear();
+        self.complete = false;
+        self.listed = None;
+    }
+}

@@ -1,0 +1,198 @@
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should stop")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_client::{DirEntry, DirPage, Reply};
+use holdfast_core::attr::{FileKind, Mode as Bits};
+use holdfast_core::derive::AskedMode;
+use holdfast_core::error::PosixError;
+use holdfast_core::id::{DataVersion, DirCookie};
+use holdfast_core::lease::{Grant, GrantNo, Step, Target};
+use holdfast_core::op::{NewNode, Op, OpReply, RenameMode};
+use holdfast_core::time::Timestamp;
+
+use super::state::State;
+use super::*;
+
+const DIR: InodeId = InodeId(1);
+const FILE: InodeId = InodeId(7);
+
+fn name(text: &str) -> FileName {
+    FileName::new(Bytes::copy_from_slice(text.as_bytes())).unwrap()
+}
+
+fn attr(ino: InodeId, kind: FileKind, size: u64) -> Attr {
+    let time = Timestamp::default();
+    Attr {
+        ino,
+        kind,
+        mode: Bits::from_bits(0o644),
+        nlink: 1,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        size,
+        allocated: 0,
+        atime: time,
+        mtime: time,
+        ctime: time,
+        btime: time,
+        data_version: DataVersion(size),
+        no_xattrs: true,
+    }
+}
+
+fn grants(inodes: &[InodeId]) -> Vec<Grant> {
+    inodes.iter().map(|&ino| Grant { target: Target::Inode(ino), mode: Mode::Shared, number: GrantNo(5) }).collect()
+}
+
+fn looked_up(state: &mut State, text: &str, found: Option<Attr>, lent: &[InodeId]) {
+    let question = Question::Lookup { parent: DIR, name: name(text) };
+    let result = found.map(Reply::Lookup).ok_or_else(|| PosixError::NoEntry.into());
+    state.answered(&question, &Answered { result, grants: grants(lent) });
+}
+
+fn done(state: &mut State, op: Op, reply: OpReply, lent: &[InodeId], changed: &[InodeId]) {
+    state.applied(&Applied { op, result: Ok(reply), grants: grants(lent), changed: changed.to_vec() });
+}
+
+fn unlink(text: &str) -> Op {
+    Op::Unlink { parent: DIR, name: name(text) }
+}
+
+fn file() -> Attr {
+    attr(FILE, FileKind::Regular, 3)
+}
+
+#[test]
+fn what_is_lent_is_answered_from_memory() {
+    let mut state = State::default();
+    looked_up(&mut state, "a", Some(file()), &[DIR, FILE]);
+    looked_up(&mut state, "b", None, &[DIR]);
+    assert_eq!(state.lookup(DIR, &name("a")), Some(Found::Entry(file())));
+    assert_eq!(state.lookup(DIR, &name("b")), Some(Found::Nothing));
+    assert_eq!(state.lookup(DIR, &name("c")), None);
+    assert_eq!(state.attr(FILE), Some(file()));
+    assert_eq!(state.attr(DIR), None);
+}
+
+#[test]
+fn without_a_lease_nothing_is() {
+    let mut state = State::default();
+    looked_up(&mut state, "a", Some(file()), &[]);
+    looked_up(&mut state, "b", None, &[FILE]);
+    assert_eq!((state.lookup(DIR, &name("a")), state.lookup(DIR, &name("b")), state.attr(FILE)), (None, None, None));
+    // The directory alone does not tell what the file is like now.
+    looked_up(&mut state, "c", Some(attr(InodeId(8), FileKind::Regular, 1)), &[DIR]);
+    assert_eq!(state.lookup(DIR, &name("c")), None);
+}
+
+#[test]
+fn a_recall_ends_answers_at_once_and_the_lease_when_the_kernel_has_forgotten() {
+    let mut state = State::default();
+    looked_up(&mut state, "a", Some(file()), &[DIR, FILE]);
+    assert!(state.tell(&file(), Duration::from_secs(9)));
+    assert!(state.told(FILE).is_some());
+    assert!(matches!(state.recalled(FILE, None), Step::Drop(_)));
+    assert_eq!((state.attr(FILE), state.lookup(DIR, &name("a"))), (None, None));
+    assert!(!state.tell(&file(), Duration::from_secs(9)));
+    // A second one while the kernel drops it changes nothing.
+    assert!(matches!(state.recalled(FILE, None), Step::Wait));
+    let back = state.dropped(Target::Inode(FILE)).unwrap();
+    assert_eq!((back.left, back.seen), (None, GrantNo(5)));
+    assert_eq!(state.leases(), [(DIR, Mode::Shared)]);
+    // Of what is not held any more nothing has to be dropped.
+    assert!(matches!(state.recalled(FILE, None), Step::GiveBack(_)));
+}
+
+#[test]
+fn the_kernel_is_told_only_what_is_known() {
+    let mut state = State::default();
+    looked_up(&mut state, "a", Some(file()), &[DIR, FILE]);
+    assert!(!state.tell(&attr(FILE, FileKind::Regular, 2), Duration::from_secs(9)));
+    assert!(state.told(FILE).is_none());
+    assert!(state.tell(&file(), Duration::ZERO));
+    assert!(state.told(FILE).is_none(), "it believes it no longer");
+}
+
+#[test]
+fn an_outcome_without_a_lease_may_be_older_than_what_is_known() {
+    let mut state = State::default();
+    looked_up(&mut state, "a", Some(file()), &[DIR, FILE]);
+    done(&mut state, unlink("b"), OpReply::Done, &[], &[DIR, InodeId(9)]);
+    assert_eq!(state.lookup(DIR, &name("b")), None);
+    assert_eq!(state.lookup(DIR, &name("a")), Some(Found::Entry(file())));
+    let set = Op::SetAttr { ino: FILE, set: holdfast_core::attr::SetAttr::default() };
+    done(&mut state, set.clone(), OpReply::Attr(attr(FILE, FileKind::Regular, 2)), &[], &[]);
+    assert_eq!(state.attr(FILE), None);
+    done(&mut state, set, OpReply::Attr(attr(FILE, FileKind::Regular, 4)), &[FILE], &[]);
+    assert_eq!(state.attr(FILE).unwrap().size, 4);
+}
+
+#[test]
+fn own_changes_are_remembered() {
+    let mut state = State::default();
+    let (dir, mode) = (attr(InodeId(20), FileKind::Directory, 4096), AskedMode::from(Bits::from_bits(0o755)));
+    let mkdir = Op::Create { parent: DIR, name: name("d"), node: NewNode::Directory, mode };
+    done(&mut state, mkdir, OpReply::Attr(dir), &[DIR, dir.ino], &[DIR]);
+    assert_eq!(state.lookup(DIR, &name("d")), Some(Found::Entry(dir)));
+    assert_eq!(state.lookup(dir.ino, &name("any")), Some(Found::Nothing), "a new directory is empty");
+    let create = Op::Create { parent: dir.ino, name: name("f"), node: NewNode::File { open: true }, mode };
+    done(&mut state, create, OpReply::Attr(file()), &[dir.ino, FILE], &[dir.ino]);
+    assert_eq!(state.lookup(dir.ino, &name("f")), Some(Found::Entry(file())));
+    assert_eq!(state.attr(dir.ino), None, "its times changed");
+    let rename = |mode| Op::Rename { parent: dir.ino, name: name("f"), new_parent: DIR, new_name: name("g"), mode };
+    done(&mut state, rename(RenameMode::Replace), OpReply::Done, &[DIR, dir.ino, FILE], &[DIR, dir.ino, FILE]);
+    assert_eq!(state.lookup(dir.ino, &name("f")), Some(Found::Nothing));
+    assert_eq!(state.lookup(DIR, &name("g")), None, "its attributes changed");
+    looked_up(&mut state, "g", Some(file()), &[DIR, FILE]);
+    done(&mut state, unlink("g"), OpReply::Done, &[DIR], &[DIR, FILE]);
+    assert_eq!(state.lookup(DIR, &name("g")), Some(Found::Nothing));
+}
+
+#[test]
+fn a_whole_listing_tells_what_is_not_there() {
+    let mut state = State::default();
+    let page = |cookies: &[u64], end| {
+        let entry = |&cookie: &u64| {
+            let attr = attr(InodeId(cookie + 100), FileKind::Regular, cookie);
+            let (ino, kind, cookie) = (attr.ino, attr.kind, DirCookie(cookie));
+            DirEntry { name: name(&format!("n{cookie}")), ino, kind, cookie, attr: Some(attr) }
+        };
+        Ok(Reply::ReadDir(DirPage { entries: cookies.iter().map(entry).collect(), end, parent: DIR }))
+    };
+    let ask = |after| Question::ReadDir { ino: DIR, after: DirCookie(after), entries_max: 0, with_attributes: true };
+    let heard = |state: &mut State, after, page, lent: &[InodeId]| {
+        state.answered(&ask(after), &Answered { result: page, grants: grants(lent) });
+    };
+    heard(&mut state, 0, page(&[1, 2], false), &[DIR, InodeId(101)]);
+    assert_eq!(state.lookup(DIR, &name("x")), None);
+    heard(&mut state, 9, page(&[10], true), &[DIR]);
+    assert_eq!(state.lookup(DIR, &name("x")), None, "there is a gap");
+    heard(&mut state, 0, page(&[1, 2], false), &[DIR, InodeId(101)]);
+    heard(&mut state, 2, page(&[3], true), &[DIR]);
+    assert_eq!(state.lookup(DIR, &name("x")), Some(Found::Nothing));
+    assert!(matches!(state.lookup(DIR, &name("n1")), Some(Found::Entry(_))));
+    assert_eq!(state.lookup(DIR, &name("n2")), None, "it was not lent");
+    state.forget_all();
+    assert_eq!((state.lookup(DIR, &name("x")), state.leases().len()), (None, 2));
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut state = State::default();
+    for ino in 1..=1000 {
+        looked_up(&mut state, "a", Some(attr(InodeId(ino), FileKind::Regular, 1)), &[InodeId(ino)]);
+    }
+    assert!(state.unused(1000).is_empty());
+    assert!(state.attr(InodeId(1)).is_some());
+    let released: Vec<InodeId> = state.unused(999).into_iter().map(|(ino, _)| ino).collect();
+    assert!((100..200).contains(&released.len()), "{}", released.len());
+    assert!(!released.contains(&InodeId(1)) && released.contains(&InodeId(2)));
+    for ino in released {
+        assert!(state.attr(ino).is_none());
+        assert!(state.dropped(Target::Inode(ino)).is_some());
+    }
+    assert!(state.len() < 900);
+}
