@@ -7,22 +7,25 @@ use bytes::Bytes;
 use holdfast_core::attr::Mode;
 use holdfast_core::error::{ErrorKind, PosixError};
 use holdfast_core::id::{DirCookie, InodeId, LockOwner, VolumeId};
+use holdfast_core::lease::Mode as LeaseMode;
 use holdfast_core::lock::{LockAsk, LockMode, LockRange, LockSpace};
 use holdfast_core::name::FileName;
 use holdfast_core::op::{Caller, NewNode, Op, OpReply, WriteAt};
 use holdfast_proto::invalidate::Invalidation;
+use holdfast_proto::lease::{Answered, Question, Reply};
 use holdfast_proto::v1;
 use holdfast_proto::v1::client_message::Message as Said;
 use holdfast_proto::v1::server_message::Message as Answer;
 use holdfast_proto::volume::VolumeRef;
 use parking_lot::Mutex;
 
-use super::{InvalidateDone, Patience, Session, SessionEvents, SessionOptions};
+use super::{Applied, InvalidateDone, Patience, Session, SessionEvents, SessionOptions};
 use fake::{Fake, World};
 
 mod breaks;
 mod fake;
 mod files;
+mod leases;
 mod loss;
 
 const FILE: InodeId = InodeId(5);
@@ -32,6 +35,9 @@ const FILE: InodeId = InodeId(5);
 struct Told {
     invalidations: Mutex<Vec<(Invalidation, InvalidateDone)>>,
     lost: Mutex<Vec<Vec<InodeId>>>,
+    recalled: Mutex<Vec<InodeId>>,
+    /// What was said of leases, in order.
+    leases: Mutex<Vec<String>>,
 }
 
 impl SessionEvents for Told {
@@ -41,6 +47,26 @@ impl SessionEvents for Told {
 
     fn session_lost(&self, lost: &[InodeId]) {
         self.lost.lock().push(lost.to_vec());
+    }
+
+    fn leases(&self) -> Vec<(InodeId, LeaseMode)> {
+        vec![(FILE, LeaseMode::Shared)]
+    }
+
+    fn broken(&self) {
+        self.leases.lock().push("broken".to_owned());
+    }
+
+    fn answered(&self, _question: &Question, answered: &Answered) {
+        self.leases.lock().push(format!("answered {}", answered.grants.len()));
+    }
+
+    fn applied(&self, applied: &Applied) {
+        self.leases.lock().push(format!("applied {}", applied.result.is_ok()));
+    }
+
+    fn recalled(&self, ino: InodeId, _keep: Option<LeaseMode>) {
+        self.recalled.lock().push(ino);
     }
 }
 

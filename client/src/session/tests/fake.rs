@@ -58,6 +58,10 @@ pub(super) struct Mood {
     pub(super) locks_wait: bool,
     /// Cancelled locks are not answered.
     pub(super) deaf_to_cancels: bool,
+    /// Questions are not answered.
+    pub(super) silent: bool,
+    /// So many operations are to be done again.
+    pub(super) retries: usize,
     /// Another lease than [`LEASE_MS`].
     pub(super) lease_ms: Option<u32>,
     /// Every call must bear this token.
@@ -211,7 +215,12 @@ impl World {
                     outcomes.extend(kept.outcomes.get(seq).cloned());
                 } else if *seq == applied + 1 && staged(kept, op) {
                     self.commit += 1;
-                    let outcome = outcome(*seq, self.commit, op, self.mood.confused);
+                    let mut outcome = outcome(*seq, self.commit, op, self.mood.confused);
+                    if self.mood.retries > 0 {
+                        self.mood.retries -= 1;
+                        outcome = v1::OpOutcome { seq: *seq, commit: self.commit, ..v1::OpOutcome::default() };
+                        outcome.set_error(v1::PosixError::Retry);
+                    }
                     kept.applied.push(op.clone());
                     kept.outcomes.insert(*seq, outcome.clone());
                     outcomes.push(outcome);
@@ -242,6 +251,7 @@ impl World {
         let mood_sync = !self.mood.no_sync;
         let deaf_to_cancels = self.mood.deaf_to_cancels;
         let (dead, locks_wait, lease_ms) = (self.mood.dead, self.mood.locks_wait, self.mood.lease_ms);
+        let silent = self.mood.silent;
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         match message {
             Said::Hello(hello) => {
@@ -286,6 +296,7 @@ impl World {
                     ..v1::LockAnswer::default()
                 }));
             }
+            Said::Question(question) if !silent => kept.say(Answer::Answer(answer(&question))),
             Said::Goodbye(_) => {
                 kept.durable = kept.applied.len() as u64;
                 kept.say(Answer::Farewell(v1::Farewell::default()));
@@ -294,6 +305,22 @@ impl World {
             Said::Description(_) | Said::LockCancel(_) | Said::Question(_) | Said::GiveBack(_) => {}
         }
     }
+}
+
+/// Attributes of the inode that is asked for, or of 9, and a lease on it.
+fn answer(question: &v1::Question) -> v1::Answer {
+    use v1::answer::Answer as Reply;
+    let ino = match question.question {
+        Some(v1::question::Question::GetAttr(ask)) => ask.ino,
+        _ => 9,
+    };
+    let grant = v1::Grant { ino, mode: v1::LeaseMode::Shared.into(), number: question.id };
+    let attr = Some(attr(ino));
+    let reply = match question.question {
+        Some(v1::question::Question::Lookup(_)) => Reply::Lookup(v1::LookupResponse { attr }),
+        _ => Reply::GetAttr(v1::GetAttrResponse { attr }),
+    };
+    v1::Answer { id: question.id, answer: Some(reply), grants: vec![grant], ..v1::Answer::default() }
 }
 
 fn staged(kept: &Kept, op: &v1::Op) -> bool {
