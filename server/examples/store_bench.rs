@@ -30,7 +30,7 @@ impl Bench {
     fn apply(&mut self, op: Op, staged: Option<StagedData>) -> Result<OpReply> {
         self.seq = self.seq.next();
         let op = LoggedOp { seq: self.seq, caller: Caller::default(), time: None, replay_of: None, op };
-        let context = ApplyContext { now: NOW, quota: Quota::default(), is_open: &|_| false, staged };
+        let context = ApplyContext { now: NOW, quota: Quota::default(), is_open: &|_| false, staged, refused: None };
         let applied = self.store.apply(SESSION, &op, &context)?;
         self.store.confirm(SESSION, applied.seq)?;
         Ok(applied.result?)

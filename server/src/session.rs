@@ -8,11 +8,13 @@ use std::sync::{Arc, Weak};
 
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::{Epoch, InodeId, Seq, SessionId, StageId};
+use holdfast_core::lease::{GiveBack, Grant, Mode, Recall, Target};
 use holdfast_core::lock::{HeldLock, LockAsk, LockClaim};
 use holdfast_core::op::AppliedOp;
 use holdfast_core::volume::MountPolicy;
 use holdfast_proto::inspect::Description;
 use holdfast_proto::invalidate::Invalidation;
+use holdfast_proto::lease::{Answered, Question};
 use holdfast_proto::op::OpBatch;
 use tokio::sync::mpsc;
 
@@ -35,6 +37,7 @@ pub(crate) struct Hello {
     pub(crate) resume: bool,
     pub(crate) opens: Vec<InodeId>,
     pub(crate) locks: Vec<LockClaim>,
+    pub(crate) leases: Vec<(Target, Mode)>,
     pub(crate) next: Seq,
     pub(crate) pending_until: Seq,
 }
@@ -70,11 +73,26 @@ pub(crate) enum LockAnswer {
     Conflict(Option<(InodeId, HeldLock)>),
 }
 
+/// What became of an operation, and what is lent with that.
+#[derive(Debug)]
+pub(crate) struct OpAnswer {
+    pub(crate) applied: AppliedOp,
+    pub(crate) grants: Vec<Grant>,
+    /// Inodes that it changed, beside the one in its outcome.
+    pub(crate) changed: Vec<InodeId>,
+}
+
+impl From<AppliedOp> for OpAnswer {
+    fn from(applied: AppliedOp) -> Self {
+        Self { applied, grants: Vec::new(), changed: Vec::new() }
+    }
+}
+
 /// A message to a session.
 #[derive(Debug)]
 pub(crate) enum Outbound {
     Welcome(Welcome),
-    Applied(Vec<AppliedOp>),
+    Applied(Vec<OpAnswer>),
     /// On disk up to `seq`; and the newest `SyncRequest` of this stream that is answered.
     Durable {
         seq: Seq,
@@ -89,6 +107,13 @@ pub(crate) enum Outbound {
         id: u64,
         what: Invalidation,
     },
+    /// To a question.
+    Answer {
+        id: u64,
+        answered: Answered,
+    },
+    /// Something is to be given back.
+    Recall(Recall),
     /// Who uses what there?
     Describe(u64),
     /// The client asked to leave; all is durable. Ends the stream.
@@ -143,6 +168,16 @@ impl Link {
     /// The session has dropped what it was told to.
     pub(crate) fn invalidate_done(&self, id: u64) -> Result<()> {
         self.owner()?.invalidate_done(self.session, self.generation, id)
+    }
+
+    /// The session asks.
+    pub(crate) fn question(&self, id: u64, question: Question) -> Result<()> {
+        self.owner()?.question(self.session, self.generation, id, question)
+    }
+
+    /// The session gives a lease back.
+    pub(crate) fn give_back(&self, back: GiveBack) -> Result<()> {
+        self.owner()?.give_back(self.session, self.generation, back)
     }
 
     /// The session says who uses what.

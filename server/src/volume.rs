@@ -3,6 +3,7 @@
 //!
 //! Guarantees:
 //! - An operation is applied once, in its session's order, whatever breaks and is re-sent.
+//! - Nobody has a copy of what an operation changes when it is applied ([`leases`]), but of content.
 //! - Answers go out in order; none goes out before the sessions that have the file open have
 //!   dropped what they cached of it ([`invalidate`]).
 //! - `Durable` is said only of what [`Store::commit`] has returned for, and after its answer.
@@ -19,6 +20,7 @@ pub(crate) use self::staging::session_lost;
 mod commit;
 mod inspect;
 mod invalidate;
+mod leases;
 mod locking;
 mod member;
 mod opens;
@@ -45,6 +47,7 @@ use tracing::{error, info, warn};
 
 use self::commit::Plan;
 use self::invalidate::Invalidations;
+use self::leases::Leases;
 use self::member::{Leave, Member};
 use self::opens::Opens;
 use self::recovery::{Recovery, Verdict};
@@ -126,6 +129,7 @@ struct State {
     members: HashMap<SessionId, Member>,
     opens: Opens,
     invalidations: Invalidations,
+    leases: Leases,
     locks: LockTable,
     lock_waits: HashMap<Ticket, (SessionId, u64)>,
     quota: Quota,
@@ -210,6 +214,7 @@ impl Owner {
             members,
             opens: Opens::default(),
             invalidations: Invalidations::default(),
+            leases: Leases::default(),
             locks: LockTable::new(LOCKS_PER_SESSION_MAX),
             lock_waits: HashMap::new(),
             quota: settings.quota,
@@ -314,8 +319,11 @@ impl Owner {
         }
         let times = self.settings.times;
         let patience = server_waits_until(BootTime::default(), times.lease, times.heartbeat).0;
-        let overdue = state.invalidations.overdue(BootTime(now.0.saturating_sub(patience)));
+        let asked_before = BootTime(now.0.saturating_sub(patience));
+        let mut overdue = state.invalidations.overdue(asked_before);
+        overdue.extend(state.leases.overdue(asked_before));
         late.extend(overdue.into_iter().map(|session| (session, Leave::Unresponsive)));
+        state.leases.tidy(now);
         for (session, why) in late {
             self.leave(&mut state, session, why);
         }
@@ -428,6 +436,7 @@ impl Owner {
             member.deadline = BootTime(member.deadline.0 + pause);
         }
         state.invalidations.forgive(pause);
+        state.leases.forgive(pause);
         if let Phase::Recovering(recovery) = &mut state.phase {
             recovery.forgive(pause);
         }

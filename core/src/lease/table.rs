@@ -14,6 +14,8 @@
 //!   calls the first when every operation before the give-back is applied, the second when the
 //!   session is fenced on disk.
 
+mod lend;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::heat::Heat;
@@ -171,7 +173,7 @@ impl Table {
         if self.sessions.len() == 1 && self.claims.is_empty() {
             return vec![self.lend_volume(session)];
         }
-        needs.iter().filter_map(|&(ino, mode)| self.lend(session, ino, mode, now)).collect()
+        needs.iter().filter_map(|&(ino, mode)| self.lend(session, ino, (mode, mode), now)).collect()
     }
 
     /// A session has made an inode while it had its directory exclusively: it is its own from birth.
@@ -404,13 +406,14 @@ impl Table {
         Grant { target: Target::Volume, mode: Mode::Exclusive, number }
     }
 
-    fn lend(&mut self, session: SessionId, ino: InodeId, mode: Mode, now: BootTime) -> Option<Grant> {
+    /// Lends an inode that was used in the first mode in the second.
+    fn lend(&mut self, session: SessionId, ino: InodeId, (used, mode): (Mode, Mode), now: BootTime) -> Option<Grant> {
         let slot = self.slots.entry(ino).or_default();
         #[cfg(test)]
         let by = if self.cold { SessionId([0; 16]) } else { session };
         #[cfg(not(test))]
         let by = session;
-        slot.heat.used(by, mode, now);
+        slot.heat.used(by, used, now);
         let before = slot.leases.get(&session).copied();
         let owes = before.is_some_and(|lease| lease.recalled.is_some());
         if owes || !slot.wanted.is_empty() || (before.is_none() && slot.heat.is_hot(now)) {

@@ -14,6 +14,7 @@ use holdfast_core::error::{self, Error, ErrorKind};
 use holdfast_core::id::{InodeId, Seq, SessionId};
 use holdfast_core::limits::NAME_BYTES_MAX;
 use holdfast_proto::error::to_status;
+use holdfast_proto::lease::{Question, give_back, grant_to_wire, held, recall_to_wire};
 use holdfast_proto::lock::{claimed, held_to_wire, required};
 use holdfast_proto::op::OpBatch;
 use holdfast_proto::v1::client_message::Message as FromClient;
@@ -27,7 +28,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{Service, status};
 use crate::config::invalid;
 use crate::registry::Registry;
-use crate::session::{Hello, Link, LockAnswer, Outbound, Sync, Welcome};
+use crate::session::{Hello, Link, LockAnswer, OpAnswer, Outbound, Sync, Welcome};
 
 /// Time for the first message of a stream.
 const HELLO_TIME_MAX: Duration = Duration::from_secs(10);
@@ -185,8 +186,9 @@ fn read_hello(wire: v1::Hello) -> error::Result<Hello> {
     if wire.host.len() > NAME_BYTES_MAX || wire.program.len() > NAME_BYTES_MAX {
         return Err(invalid(format!("host and program have at most {NAME_BYTES_MAX} bytes each")));
     }
-    if wire.open_inodes.len() > HELLO_ITEMS_MAX || wire.held_locks.len() > HELLO_ITEMS_MAX {
-        return Err(invalid(format!("a session has at most {HELLO_ITEMS_MAX} open files and locks")));
+    let items = [wire.open_inodes.len(), wire.held_locks.len(), wire.held_leases.len()];
+    if items.iter().any(|&count| count > HELLO_ITEMS_MAX) {
+        return Err(invalid(format!("a session has at most {HELLO_ITEMS_MAX} open files, locks and leases")));
     }
     let locks: Vec<_> = wire.held_locks.into_iter().map(claimed).collect::<error::Result<_>>()?;
     Ok(Hello {
@@ -203,6 +205,7 @@ fn read_hello(wire: v1::Hello) -> error::Result<Hello> {
             .map(holdfast_proto::attr::inode)
             .collect::<error::Result<Vec<InodeId>>>()?,
         locks: locks.into_iter().flatten().collect(),
+        leases: wire.held_leases.iter().map(held).collect::<error::Result<_>>()?,
         next: Seq(wire.next_seq),
         pending_until: Seq(wire.pending_until),
     })
@@ -222,7 +225,8 @@ fn dispatch(link: &mut Link, message: ClientMessage) -> error::Result<()> {
         Some(FromClient::InvalidateDone(done)) => link.invalidate_done(done.id),
         Some(FromClient::Description(description)) => link.described(description.id, description.try_into()?),
         Some(FromClient::Goodbye(v1::Goodbye {})) => link.goodbye(),
-        Some(FromClient::Question(_) | FromClient::GiveBack(_)) => Err(invalid("not yet")),
+        Some(FromClient::Question(question)) => link.question(question.id, Question::from_wire(question)?),
+        Some(FromClient::GiveBack(back)) => link.give_back(give_back(&back)?),
         Some(FromClient::Hello(_)) => Err(invalid("a second Hello on one stream; open another")),
         None => Err(Error::new(ErrorKind::Version, "a message that this server does not know; upgrade the server")),
     }
@@ -236,16 +240,25 @@ fn to_wire(outbound: Outbound) -> ToClient {
     match outbound {
         Outbound::Welcome(welcome) => ToClient::Welcome(welcome_to_wire(&welcome)),
         Outbound::Applied(applied) => {
-            ToClient::Applied(v1::Applied { outcomes: applied.iter().map(Into::into).collect() })
+            ToClient::Applied(v1::Applied { outcomes: applied.iter().map(outcome_to_wire).collect() })
         }
         Outbound::Durable { seq, sync_id } => ToClient::Durable(v1::Durable { seq: seq.0, sync_id }),
         Outbound::Heartbeat(id) => ToClient::Heartbeat(v1::HeartbeatAnswer { id }),
         Outbound::Lock { id, answer } => ToClient::Lock(lock_to_wire(id, answer)),
         Outbound::Invalidate { id, what } => ToClient::Invalidate(what.to_wire(id)),
+        Outbound::Answer { id, answered } => ToClient::Answer(answered.to_wire(id)),
+        Outbound::Recall(recall) => ToClient::Recall(recall_to_wire(&recall)),
         Outbound::Describe(id) => ToClient::Describe(v1::Describe { id }),
         Outbound::Farewell => ToClient::Farewell(v1::Farewell { reason: String::new() }),
         Outbound::End(error) => ToClient::Farewell(v1::Farewell { reason: error.message().to_owned() }),
     }
+}
+
+fn outcome_to_wire(answer: &OpAnswer) -> v1::OpOutcome {
+    let mut wire = v1::OpOutcome::from(&answer.applied);
+    wire.grants = answer.grants.iter().map(grant_to_wire).collect();
+    wire.changed = answer.changed.iter().map(|ino| ino.0).collect();
+    wire
 }
 
 fn welcome_to_wire(welcome: &Welcome) -> v1::Welcome {

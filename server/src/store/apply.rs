@@ -43,8 +43,11 @@ impl Store {
             let message = format!("operation {} came though {} is the next one", op.seq, known.applied.next());
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let refused = known.refuses(&op.op);
-        let staged = staged_frames(&op.op, context.staged.as_ref())?;
+        let refused = context.refused.or_else(|| known.refuses(&op.op).then_some(PosixError::ReadOnly));
+        let staged = match context.refused {
+            None => staged_frames(&op.op, context.staged.as_ref())?,
+            Some(_) => &[],
+        };
         let commit = writer.number(op.replay_of)?;
         let replay = writer.is_replay(commit);
         let overlays = self.overlays.upgradable_read();
@@ -57,8 +60,8 @@ impl Store {
             disk_full: !replay && self.disk_full.load(Ordering::Relaxed),
             is_open: context.is_open,
         };
-        let decided = if refused {
-            Err(Failure::Posix(PosixError::ReadOnly))
+        let decided = if let Some(error) = refused {
+            Err(Failure::Posix(error))
         } else {
             let mut txn = Txn::new(overlays.view(&*self.engine), under);
             let reply = apply::apply(&mut txn, &op.op, staged);

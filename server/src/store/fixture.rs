@@ -148,7 +148,8 @@ impl Volume {
         self.seq.set(self.seq.get().next());
         let op = LoggedOp { seq: self.seq.get(), caller: self.caller.get(), time: None, replay_of, op };
         let is_open = |ino| self.opens.borrow().contains(&ino);
-        let context = ApplyContext { now: self.now(), quota: self.quota.get(), is_open: &is_open, staged };
+        let context =
+            ApplyContext { now: self.now(), quota: self.quota.get(), is_open: &is_open, staged, refused: None };
         self.store.apply(SESSION, &op, &context).unwrap()
     }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use holdfast_core::attr::Mode;
+use holdfast_core::error::PosixError;
 use holdfast_core::hash::FrameHash;
 use holdfast_core::id::{DataVersion, InodeId, Seq, SessionId};
 use holdfast_core::time::Timestamp;
@@ -49,6 +50,8 @@ pub struct ApplyContext<'a> {
     pub is_open: &'a dyn Fn(InodeId) -> bool,
     /// The data that a staged write names.
     pub staged: Option<StagedData>,
+    /// It is not to be done: it has this outcome.
+    pub refused: Option<PosixError>,
 }
 
 impl fmt::Debug for ApplyContext<'_> {

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::invalidate::Effects;
 use super::member::{Leave, Standing};
-use super::recovery::one_order;
+use super::recovery::{self, one_order};
 use super::{Guard, Owner, Phase, State, Stop};
 use crate::session::{Sync, stage_of};
 use crate::store::Committed;
@@ -179,6 +179,8 @@ impl Owner {
         for session in std::mem::take(&mut state.stalled) {
             self.pump(state, session);
         }
+        // Whoever is gone has nothing any more.
+        self.settle_leases(state);
     }
 
     /// Frees some dead data without the mutex; whether there is more.
@@ -205,7 +207,10 @@ impl Owner {
         let mut queues = BTreeMap::new();
         for (&session, member) in &mut state.members {
             member.queue_bytes = 0;
-            queues.insert(session, std::mem::take(&mut member.queue));
+            let (replays, new) = recovery::split(std::mem::take(&mut member.queue));
+            member.queue_bytes = new.iter().map(|queued| queued.op.op.weight()).sum();
+            member.queue = new;
+            queues.insert(session, replays);
         }
         let order = one_order(queues);
         let (operations, sessions) = (order.len(), state.members.len());
@@ -244,7 +249,7 @@ impl Owner {
                 self.leave(state, *session, Leave::Inconsistent);
                 continue;
             }
-            self.apply(state, *session, op, true, &mut effects)?;
+            self.apply(state, *session, op, None, &mut effects)?;
         }
         self.carry_out(state, effects);
         for (session, _) in chunk {

@@ -4,15 +4,17 @@ use std::collections::{HashMap, VecDeque};
 
 use holdfast_core::error::Error;
 use holdfast_core::id::{InodeId, Seq, StageId};
+use holdfast_core::lease::{ClaimId, Grant, Needs};
 use holdfast_core::lock::{LockAsk, Ticket};
 use holdfast_core::op::AppliedOp;
 use holdfast_core::session::BootTime;
 use holdfast_proto::inspect::Description;
 use tokio::sync::{mpsc, oneshot};
 
+use super::leases::{Later, Resumed};
 use super::recovery::Queued;
 use super::staging::Stages;
-use crate::session::{Hello, Outbound, Sync};
+use crate::session::{Hello, OpAnswer, Outbound, Sync};
 use crate::store::{SessionInfo, SessionState};
 
 /// Where a session stands.
@@ -49,6 +51,10 @@ pub(super) struct Answer {
     pub(super) content: Option<InodeId>,
     /// Notices to others that it waits for.
     pub(super) waits: usize,
+    /// What is lent with it.
+    pub(super) grants: Vec<Grant>,
+    /// Inodes that it changed, beside the one in its outcome.
+    pub(super) changed: Vec<InodeId>,
 }
 
 /// A request about locks that came before the volume was open.
@@ -85,6 +91,16 @@ pub(super) struct Member {
     /// Content operations that have come and are not answered, by file.
     unanswered: HashMap<InodeId, u32>,
     pub(super) stages: Stages,
+    /// It has asked a question: it remembers answers, and gives back what it is lent.
+    pub(super) remembers: bool,
+    /// The claim that the first operation of the queue waits with.
+    pub(super) blocked: Option<ClaimId>,
+    /// What the first operation of the queue may count on: its claim has waited and is clear.
+    pub(super) cleared: Option<Needs>,
+    /// What counts behind operations, in order.
+    pub(super) later: VecDeque<(Seq, Later)>,
+    /// What it has by its own word.
+    pub(super) resumed: Option<Resumed>,
     /// What the first operation of the queue waits for, and until when.
     pub(super) stage_wait: Option<(StageId, BootTime)>,
     /// Wanted on disk, in order; no commit for them has begun.
@@ -128,6 +144,11 @@ impl Member {
             answers: VecDeque::new(),
             unanswered: HashMap::new(),
             stages: Stages::default(),
+            remembers: false,
+            blocked: None,
+            cleared: None,
+            later: VecDeque::new(),
+            resumed: None,
             stage_wait: None,
             syncs: VecDeque::new(),
             syncs_done: VecDeque::new(),
@@ -149,6 +170,11 @@ impl Member {
         self.queue.clear();
         self.queue_bytes = 0;
         self.stage_wait = None;
+        self.remembers = !hello.leases.is_empty();
+        self.blocked = None;
+        self.cleared = None;
+        self.later.clear();
+        self.resumed = None;
         self.syncs.clear();
         self.syncs_done.clear();
         self.told_sync = 0;
@@ -206,6 +232,11 @@ impl Member {
         self.answers.front().map_or(self.applied, |answer| Seq(answer.applied.seq.0.saturating_sub(1)))
     }
 
+    /// Whether the next answer can go out at once.
+    pub(super) fn answers_at_once(&self) -> bool {
+        self.answers.iter().all(|answer| answer.waits == 0)
+    }
+
     /// An answer waits for one notice less.
     pub(super) fn release(&mut self, seq: Seq) {
         let first = self.answers.front().map_or(Seq(0), |answer| answer.applied.seq);
@@ -223,7 +254,7 @@ impl Member {
             if let Some(ino) = answer.content {
                 self.uncount_unanswered(ino);
             }
-            ready.push(answer.applied);
+            ready.push(OpAnswer { applied: answer.applied, grants: answer.grants, changed: answer.changed });
         }
         if !ready.is_empty() {
             self.send(Outbound::Applied(ready));
@@ -262,6 +293,12 @@ impl Member {
         let queued = self.queue.pop_front()?;
         self.queue_bytes = self.queue_bytes.saturating_sub(queued.op.op.weight());
         Some(queued)
+    }
+
+    /// The operation that was taken waits after all.
+    pub(super) fn put_back_first(&mut self, queued: Queued) {
+        self.queue_bytes += queued.op.op.weight();
+        self.queue.push_front(queued);
     }
 
     fn uncount_unanswered(&mut self, ino: InodeId) {

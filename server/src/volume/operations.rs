@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::{Seq, SessionId};
 use holdfast_core::limits::UNANSWERED_OPS_MAX;
 use holdfast_core::op::{AllocateMode, AppliedOp, LoggedOp, NewNode, Op, OpReply, OpResult};
@@ -12,11 +12,12 @@ use holdfast_proto::op::OpBatch;
 use parking_lot::MutexGuard;
 
 use super::invalidate::Effects;
-use super::member::{Answer, Leave};
+use super::leases::Needed;
+use super::member::{Answer, Leave, Member};
 use super::recovery::Queued;
 use super::staging::session_lost;
 use super::{Guard, Owner, Phase, STAGE_WAIT_MAX, State};
-use crate::session::{Outbound, stage_of};
+use crate::session::{OpAnswer, Outbound, stage_of};
 use crate::store::ApplyContext;
 
 /// Memory that the queued operations of one session may take: a client keeps at most 64 MiB.
@@ -32,6 +33,8 @@ enum Hindrance {
     Backlog,
     /// The data of the first operation is still on its way.
     Stage,
+    /// Others have leases on what the first operation changes.
+    Lease,
 }
 
 impl Owner {
@@ -43,9 +46,9 @@ impl Owner {
         let mut state = self.enter(session, generation)?;
         self.confirm(&mut state, session, batch.received)?;
         let mut effects = Effects::default();
-        let mut repeated = Vec::new();
+        let mut repeated: Vec<OpAnswer> = Vec::new();
         let arrived = batch.ops.into_iter().try_for_each(|op| {
-            repeated.extend(self.arrive(&mut state, session, op, &mut effects)?);
+            repeated.extend(self.arrive(&mut state, session, op, &mut effects)?.map(OpAnswer::from));
             Ok(())
         });
         if !repeated.is_empty() {
@@ -114,22 +117,30 @@ impl Owner {
         if op.seq <= member.received || op.seq > member.answered() {
             return Ok(None);
         }
-        let context = ApplyContext { now, quota: state.quota, is_open: &|_| true, staged: None };
+        let context = ApplyContext { now, quota: state.quota, is_open: &|_| true, staged: None, refused: None };
         self.store.apply(session, op, &context).map(Some)
     }
 
-    /// Applies what can be applied of a session's queue, and answers it.
+    /// Applies what can be applied of a session's queue, and whatever becomes possible by that.
     pub(super) fn pump(&self, state: &mut Guard<'_>, session: SessionId) {
+        self.pump_one(state, session);
+        self.settle_leases(state);
+    }
+
+    /// Applies what can be applied of a session's queue, and answers it.
+    pub(super) fn pump_one(&self, state: &mut Guard<'_>, session: SessionId) {
+        self.run_later(state, session);
         loop {
             let mut effects = Effects::default();
             let mut hindrance = None;
             for _ in 0..APPLY_CHUNK {
                 match self.next_ready(state, session) {
-                    Ok(op) => {
-                        if let Err(cause) = self.apply(state, session, &op, false, &mut effects) {
+                    Ok((op, needed)) => {
+                        if let Err(cause) = self.apply(state, session, &op, Some(&needed), &mut effects) {
                             self.fail(state, &cause);
                             return;
                         }
+                        self.run_later(state, session);
                     }
                     Err(why) => {
                         hindrance = Some(why);
@@ -148,7 +159,8 @@ impl Owner {
                     self.demand_commit(state);
                     break;
                 }
-                Some(Hindrance::Nothing | Hindrance::Stage) => break,
+                Some(Hindrance::Lease) if Self::owes(state, session) => self.bounce(state, session),
+                Some(Hindrance::Nothing | Hindrance::Stage | Hindrance::Lease) => break,
             }
         }
         if state.dirty && self.store.pending().uncommitted_bytes >= self.settings.commit.bytes {
@@ -156,11 +168,14 @@ impl Owner {
         }
     }
 
-    fn next_ready(&self, state: &mut State, session: SessionId) -> std::result::Result<LoggedOp, Hindrance> {
+    fn next_ready(&self, state: &mut State, session: SessionId) -> std::result::Result<(LoggedOp, Needed), Hindrance> {
         if !matches!(state.phase, Phase::Open) {
             return Err(Hindrance::Nothing);
         }
         let member = state.members.get_mut(&session).filter(|m| !m.is_leaving()).ok_or(Hindrance::Nothing)?;
+        if member.blocked.is_some() {
+            return Err(Hindrance::Lease);
+        }
         let first = member.queue.front().ok_or(Hindrance::Nothing)?;
         if let Some((stage, len)) = stage_of(&first.op.op) {
             match member.stages.len_of(stage) {
@@ -179,11 +194,20 @@ impl Owner {
         if self.store.pending().bytes >= self.settings.commit.backlog_bytes_max {
             return Err(Hindrance::Backlog);
         }
-        member.take_first().map(|queued| queued.op).ok_or(Hindrance::Nothing)
+        let queued = member.take_first().ok_or(Hindrance::Nothing)?;
+        match self.claim(state, session, &queued.op.op) {
+            Ok(needed) => Ok((queued.op, needed)),
+            Err(()) => {
+                if let Some(member) = state.members.get_mut(&session) {
+                    member.put_back_first(queued);
+                }
+                Err(Hindrance::Lease)
+            }
+        }
     }
 
-    /// Applies one operation and enters its answer. `keep_all`: nothing that loses its last name is
-    /// freed, since it is not yet known who has it open.
+    /// Applies one operation and enters its answer. `needed`: what it has claimed; without, nothing that
+    /// loses its last name is freed, since it is not yet known who has it open.
     ///
     /// # Errors
     /// When the store cannot read or decide: the volume cannot go on.
@@ -192,7 +216,7 @@ impl Owner {
         state: &mut State,
         session: SessionId,
         op: &LoggedOp,
-        keep_all: bool,
+        needed: Option<&Needed>,
         effects: &mut Effects,
     ) -> Result<()> {
         let member = state.members.get_mut(&session).ok_or_else(session_lost)?;
@@ -206,8 +230,9 @@ impl Owner {
             _ => false,
         };
         let opens = &state.opens;
-        let is_open = |ino| keep_all || opens.is_open(ino);
-        let context = ApplyContext { now: self.clock.now(), quota: state.quota, is_open: &is_open, staged };
+        let is_open = |ino| needed.is_none() || opens.is_open(ino);
+        let context =
+            ApplyContext { now: self.clock.now(), quota: state.quota, is_open: &is_open, staged, refused: None };
         let applied = self.store.apply(session, op, &context)?;
         match (&op.op, &applied.result) {
             (Op::Open { ino, .. }, Err(_)) if newly_open => {
@@ -223,15 +248,43 @@ impl Owner {
             _ => {}
         }
         let waits = self.notify_others(state, session, op, &applied.result, effects);
-        let Some(member) = state.members.get_mut(&session) else { return Ok(()) };
-        member.applied = op.seq;
-        member.arrived = member.arrived.max(op.seq);
-        member.answers.push_back(Answer { applied, content: op.op.changes_content_of(), waits });
+        let at_once = waits == 0 && state.members.get(&session).is_some_and(Member::answers_at_once);
+        let (grants, changed) = match needed {
+            Some(needed) => self.lend(state, session, needed, &applied.result, at_once),
+            None => (Vec::new(), Vec::new()),
+        };
+        let content = op.op.changes_content_of();
+        self.enter_answer(state, session, Answer { applied, content, waits, grants, changed });
+        Ok(())
+    }
+
+    /// Has an operation fail without a look at it.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub(super) fn refuse(&self, state: &mut State, session: SessionId, op: &LoggedOp, error: PosixError) -> Result<()> {
+        let member = state.members.get_mut(&session).ok_or_else(session_lost)?;
+        if let Some((stage, _)) = stage_of(&op.op) {
+            member.stages.take(stage, op.seq);
+        }
+        let (now, quota) = (self.clock.now(), state.quota);
+        let context = ApplyContext { now, quota, is_open: &|_| true, staged: None, refused: Some(error) };
+        let applied = self.store.apply(session, op, &context)?;
+        let content = op.op.changes_content_of();
+        let (grants, changed) = (Vec::new(), Vec::new());
+        self.enter_answer(state, session, Answer { applied, content, waits: 0, grants, changed });
+        Ok(())
+    }
+
+    fn enter_answer(&self, state: &mut State, session: SessionId, answer: Answer) {
+        let Some(member) = state.members.get_mut(&session) else { return };
+        member.applied = answer.applied.seq;
+        member.arrived = member.arrived.max(member.applied);
+        member.answers.push_back(answer);
         if !state.dirty {
             state.dirty = true;
             self.demand.notify_one();
         }
-        Ok(())
     }
 
     /// Tells every other session that has the file open; how many of them the answer waits for.

@@ -105,6 +105,14 @@ pub(crate) struct Queued {
     pub(crate) op: LoggedOp,
 }
 
+/// Splits a session's queue: operations up to the last that an earlier owner gave its place, and
+/// those behind it. These may be new, so they are applied as all others are, once the volume is open.
+pub(crate) fn split(mut queue: VecDeque<Queued>) -> (VecDeque<Queued>, VecDeque<Queued>) {
+    let replays = queue.iter().rposition(|queued| queued.op.replay_of.is_some()).map_or(0, |last| last + 1);
+    let new = queue.split_off(replays);
+    (queue, new)
+}
+
 /// Puts operations of several sessions into one order: those with a commit number in that order,
 /// then the others as they arrived; and always each session's own as they stand in its log.
 pub(crate) fn one_order(mut queues: BTreeMap<SessionId, VecDeque<Queued>>) -> Vec<(SessionId, LoggedOp)> {

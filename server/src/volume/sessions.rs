@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::invalidate::Effects;
+use super::leases::Resumed;
 use super::member::{Leave, Member, Standing};
 use super::staging::session_lost;
 use super::{Guard, Owner, Phase, State};
@@ -44,15 +45,21 @@ impl Owner {
         state.generations += 1;
         let generation = state.generations;
         let deadline = self.deadline();
+        state.leases.forget_questions(session);
         let Some(member) = state.members.get_mut(&session) else { return Err(session_lost()) };
+        let blocked = member.blocked.take();
         member.end(Error::new(ErrorKind::Unavailable, "the session has opened another stream"));
         member.attach(hello, sender, generation);
         member.deadline = deadline;
         member.info.read_only = hello.read_only;
+        let live = member.standing == Standing::Live;
+        if let Some(claim) = blocked {
+            state.leases.withdraw(claim);
+        }
         if resumed {
             self.store.set_read_only(session, hello.read_only);
         }
-        if resumed && member.standing == Standing::Live {
+        if resumed && live {
             self.resume(&mut state, hello)?;
         }
         self.directory.insert(session, Arc::clone(self));
@@ -174,6 +181,7 @@ impl Owner {
         };
         self.store.begin_session(info.clone())?;
         state.members.insert(hello.session, Member::new(info, self.deadline()));
+        state.leases.enter(hello.session);
         state.dirty = true;
         self.demand_commit(state);
         Ok(())
@@ -196,7 +204,22 @@ impl Owner {
             self.leave(state, session, Leave::Inconsistent);
             return Err(session_lost());
         }
-        if let Phase::Recovering(recovery) = &mut state.phase {
+        if matches!(state.phase, Phase::Open) {
+            let (held, as_of) = (hello.leases.clone(), state.leases.last_grant());
+            if let Some(member) = state.members.get_mut(&session) {
+                member.resumed = Some(Resumed { held, as_of, until: hello.pending_until });
+            }
+        } else if !state.leases.reclaim(session, &hello.leases) {
+            warn!(
+                volume = %self.settings.name,
+                session = %short(session),
+                leases = hello.leases.len(),
+                "a session claims leases that others have; it is ended"
+            );
+            self.leave(state, session, Leave::Inconsistent);
+            return Err(session_lost());
+        }
+        if let Phase::Recovering(recovery) = &mut state.inner.phase {
             recovery.returned(session);
             for &ino in &hello.opens {
                 state.opens.open(session, ino);
@@ -211,6 +234,7 @@ impl Owner {
         for message in state.invalidations.resend(session) {
             Self::send(state, session, Outbound::Invalidate { id: message.id, what: message.what });
         }
+        Self::recall_again(state, session);
         self.consider_complete(state, session);
         self.pump(state, session);
         Ok(())
@@ -237,6 +261,8 @@ impl Owner {
         member.standing = Standing::Leaving(why);
         member.queue.clear();
         member.queue_bytes = 0;
+        member.later.clear();
+        let blocked = member.blocked.take();
         if why != Leave::Goodbye {
             member.end(lost_by(why));
             warn!(
@@ -247,6 +273,10 @@ impl Owner {
                 ?why,
                 "session ended; what it had not synced is lost"
             );
+        }
+        state.leases.forget_questions(session);
+        if let Some(claim) = blocked {
+            state.leases.withdraw(claim);
         }
         self.directory.remove(session);
         if let Phase::Recovering(recovery) = &mut state.phase {
@@ -269,6 +299,7 @@ impl Owner {
     /// A session's record is off the disk: now its locks go, and whoever waited for it goes on.
     pub(super) fn conclude(&self, state: &mut State, session: SessionId) {
         let Some(mut member) = state.members.remove(&session) else { return };
+        state.leases.gone(session);
         let mut woken = Vec::new();
         state.locks.release_session(session, &mut woken);
         state.lock_waits.retain(|_, (waiter, _)| *waiter != session);

@@ -47,7 +47,7 @@ impl Run {
         self.seq = self.seq.next();
         let op = LoggedOp { seq: self.seq, caller: Caller::default(), time: None, replay_of: None, op };
         let now = at(i64::try_from(self.seq.0).unwrap());
-        let context = ApplyContext { now, quota: Quota::default(), is_open: &|_| false, staged };
+        let context = ApplyContext { now, quota: Quota::default(), is_open: &|_| false, staged, refused: None };
         self.store.apply(SESSION, &op, &context).unwrap().result.ok()
     }
 

@@ -54,7 +54,8 @@ fn after_a_failed_commit_nothing_is_answered() {
     let before = snapshot(&store);
     let op = Op::Create { parent: ROOT, name: name("x"), node: NewNode::Directory, mode: mode(0o755).into() };
     let op = LoggedOp { seq: Seq(2), caller: Caller::default(), time: None, replay_of: None, op };
-    let context = || ApplyContext { now: at(5), quota: volume.quota.get(), is_open: &|_| false, staged: None };
+    let context =
+        || ApplyContext { now: at(5), quota: volume.quota.get(), is_open: &|_| false, staged: None, refused: None };
     store.apply(SESSION, &op, &context()).unwrap().result.unwrap();
     engine.broken.store(true, Ordering::Relaxed);
     assert!(store.failed().is_none());

@@ -16,7 +16,8 @@ fn create(text: &str) -> Op {
 
 fn apply(volume: &Volume, session: SessionId, seq: u64, op: Op) -> holdfast_core::error::Result<AppliedOp> {
     let op = LoggedOp { seq: Seq(seq), caller: Caller::default(), time: None, replay_of: None, op };
-    let context = ApplyContext { now: volume.now(), quota: volume.quota.get(), is_open: &|_| false, staged: None };
+    let context =
+        ApplyContext { now: volume.now(), quota: volume.quota.get(), is_open: &|_| false, staged: None, refused: None };
     volume.store.apply(session, &op, &context)
 }
 

@@ -14,7 +14,7 @@ use crate::store::{ApplyContext, StagedData, Store};
 
 fn apply(store: &Store, session: SessionId, seq: u64, op: Op, staged: Option<StagedData>) -> OpReply {
     let op = LoggedOp { seq: Seq(seq), caller: Caller::default(), time: None, replay_of: None, op };
-    let context = ApplyContext { now: at(5), quota: Quota::default(), is_open: &|_| false, staged };
+    let context = ApplyContext { now: at(5), quota: Quota::default(), is_open: &|_| false, staged, refused: None };
     let applied = store.apply(session, &op, &context).unwrap();
     store.confirm(session, applied.seq).unwrap();
     applied.result.unwrap()

@@ -289,7 +289,8 @@ fn staged_data_must_fit_its_operation() {
     let op = Op::Write { ino, at: WriteAt::Offset(0), data, kill_privileges: false };
     let op = LoggedOp { seq: volume.seq().next(), caller: Caller::default(), time: None, replay_of: None, op };
     let apply = |staged| {
-        let context = ApplyContext { now: volume.now(), quota: volume.quota.get(), is_open: &|_| false, staged };
+        let context =
+            ApplyContext { now: volume.now(), quota: volume.quota.get(), is_open: &|_| false, staged, refused: None };
         volume.store.apply(SESSION, &op, &context)
     };
     assert_eq!(apply(None).unwrap_err().kind(), ErrorKind::Invalid);

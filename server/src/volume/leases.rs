@@ -1,0 +1,295 @@
+//! Leases: what sessions answer by themselves, and how it is taken back before anybody changes it.
+//!
+//! The table of `core` decides; this carries it out. For now only shared leases are lent: sessions
+//! remember what they were told, and changes are the server's. An operation claims what it needs
+//! before it is applied; what others have in the way is recalled, and it is applied when they have
+//! given it back or are fenced. So at the moment of a change nobody holds a copy of what it changes.
+//!
+//! - Only sessions that have asked a question are lent anything, and with what is sent at once.
+//! - An operation that waits holds its session's queue up. A session that is asked for a lease does
+//!   not wait itself: its operation is answered `Retry`, so that the give-back behind it counts.
+//! - Questions and give-backs count behind the operations that their session sent before them.
+
+mod needs;
+mod questions;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use holdfast_core::error::PosixError;
+use holdfast_core::id::{InodeId, Seq, SessionId};
+use holdfast_core::lease::{ClaimId, GiveBack, Grant, GrantNo, Mode, Needs, Recall, Table, Target, Verdict};
+use holdfast_core::op::{Op, OpReply, OpResult};
+use holdfast_core::session::BootTime;
+use holdfast_proto::lease::Question;
+
+pub(super) use self::needs::Needed;
+use super::{Guard, Owner, Phase, State};
+use crate::session::Outbound;
+
+/// All leases of one volume.
+#[derive(Debug, Default)]
+pub(super) struct Leases {
+    table: Table,
+    /// Questions whose claims wait.
+    asked: HashMap<ClaimId, Asked>,
+    /// When what is not given back was asked for.
+    recalled: BTreeMap<(SessionId, InodeId), BootTime>,
+}
+
+/// A question of a session, under the number that its answer bears.
+#[derive(Debug)]
+struct Asked {
+    session: SessionId,
+    id: u64,
+    question: Question,
+}
+
+/// What counts behind operations.
+#[derive(Debug)]
+pub(super) enum Later {
+    /// A question.
+    Question { id: u64, question: Question },
+    /// Something is given back.
+    GiveBack(GiveBack),
+}
+
+/// What a session has by its own word, as of a grant; it counts when so much of it is applied.
+#[derive(Debug)]
+pub(super) struct Resumed {
+    pub(super) held: Vec<(Target, Mode)>,
+    pub(super) as_of: GrantNo,
+    pub(super) until: Seq,
+}
+
+impl Leases {
+    /// A session has come.
+    pub(super) fn enter(&mut self, session: SessionId) {
+        self.table.enter(session);
+    }
+
+    /// After a restart a session says what it has; false: that cannot be.
+    pub(super) fn reclaim(&mut self, session: SessionId, held: &[(Target, Mode)]) -> bool {
+        self.table.reclaim(session, held)
+    }
+
+    /// What a session says now is as of this grant.
+    pub(super) fn last_grant(&self) -> GrantNo {
+        self.table.last_grant()
+    }
+
+    /// A session is off the disk.
+    pub(super) fn gone(&mut self, session: SessionId) {
+        self.forget_questions(session);
+        self.table.gone(session);
+        self.recalled.retain(|(from, _), _| *from != session);
+    }
+
+    /// A session's stream is gone, and with it what it had asked.
+    pub(super) fn forget_questions(&mut self, session: SessionId) {
+        let claims = self.asked.iter().filter(|(_, asked)| asked.session == session);
+        let claims: Vec<ClaimId> = claims.map(|(&claim, _)| claim).collect();
+        for claim in claims {
+            self.asked.remove(&claim);
+            self.table.withdraw(claim);
+        }
+    }
+
+    /// A session's operation does not wait any more.
+    pub(super) fn withdraw(&mut self, claim: ClaimId) {
+        self.table.withdraw(claim);
+    }
+
+    /// Sessions that were asked for something before `than` and have not given it back.
+    pub(super) fn overdue(&self, than: BootTime) -> Vec<SessionId> {
+        let late = self.recalled.iter().filter(|(_, since)| **since < than);
+        let mut sessions: Vec<SessionId> = late.map(|((session, _), _)| *session).collect();
+        sessions.dedup();
+        sessions
+    }
+
+    /// The time was not the sessions'.
+    pub(super) fn forgive(&mut self, pause: Duration) {
+        for since in self.recalled.values_mut() {
+            *since = BootTime(since.0 + pause);
+        }
+    }
+
+    /// Forgets what time has made meaningless.
+    pub(super) fn tidy(&mut self, now: BootTime) {
+        self.table.tidy(now);
+    }
+
+    fn gave_back(&mut self, session: SessionId, back: &GiveBack) {
+        if let Target::Inode(ino) = back.target {
+            self.table.gave_back(session, ino, back.left, back.seen);
+            self.settle_recall(session, ino);
+        }
+    }
+
+    fn settle_recall(&mut self, session: SessionId, ino: InodeId) {
+        if !self.table.is_recalled(session, ino) {
+            self.recalled.remove(&(session, ino));
+        }
+    }
+
+    fn resumed(&mut self, session: SessionId, resumed: &Resumed) {
+        self.table.resumed(session, &resumed.held, resumed.as_of);
+        let owed: Vec<InodeId> = self
+            .recalled
+            .range((session, InodeId(0))..=(session, InodeId(u64::MAX)))
+            .map(|((_, ino), _)| *ino)
+            .collect();
+        for ino in owed {
+            self.settle_recall(session, ino);
+        }
+    }
+}
+
+impl Owner {
+    /// Whether the first operation of a session may be applied now; what it needs.
+    pub(super) fn claim(&self, state: &mut State, session: SessionId, op: &Op) -> Result<Needed, ()> {
+        let needed = needs::of_operation(&self.store, op);
+        let Some(member) = state.members.get_mut(&session) else { return Ok(needed) };
+        if member.cleared.take().is_some_and(|cleared| cleared == needed.claim) || needed.claim.is_empty() {
+            return Ok(needed);
+        }
+        match state.leases.table.claim(session, needed.claim.clone(), self.clock.boot()) {
+            Verdict::Clear => Ok(needed),
+            Verdict::Waits(claim) => {
+                member.blocked = Some(claim);
+                Err(())
+            }
+        }
+    }
+
+    /// An operation was applied: what is lent with its answer, and what else it has changed. `at_once`:
+    /// the answer goes out before anything else happens.
+    pub(super) fn lend(
+        &self,
+        state: &mut State,
+        session: SessionId,
+        needed: &Needed,
+        result: &OpResult,
+        at_once: bool,
+    ) -> (Vec<Grant>, Vec<InodeId>) {
+        let Ok(reply) = result else { return (Vec::new(), Vec::new()) };
+        let told = match reply {
+            OpReply::Attr(attr) | OpReply::Written { attr, .. } | OpReply::Copied { attr, .. } => Some(attr.ino),
+            OpReply::Done => None,
+        };
+        let changed = needed.claim.iter().filter(|(ino, mode)| *mode == Mode::Exclusive && Some(*ino) != told);
+        let changed = changed.map(|&(ino, _)| ino).collect();
+        let made = told.filter(|_| needed.makes).map(|ino| (ino, Mode::Exclusive));
+        let used: Needs = needed.lend.iter().copied().chain(made).collect();
+        let now = self.clock.boot();
+        let remembers = state.members.get(&session).is_some_and(|member| member.remembers);
+        if remembers && at_once {
+            return (state.leases.table.settle_shared(session, &used, now), changed);
+        }
+        state.leases.table.used(session, &used, now);
+        (Vec::new(), changed)
+    }
+
+    /// Whether a session is asked for something and so may not wait itself.
+    pub(super) fn owes(state: &State, session: SessionId) -> bool {
+        state.leases.table.owes(session)
+    }
+
+    /// A session is not left waiting: its first operation has no effect and is to be done again.
+    pub(super) fn bounce(&self, state: &mut State, session: SessionId) {
+        let Some(member) = state.members.get_mut(&session) else { return };
+        let Some(claim) = member.blocked.take() else { return };
+        state.leases.table.withdraw(claim);
+        let Some(queued) = member.take_first() else { return };
+        if let Err(cause) = self.refuse(state, session, &queued.op, PosixError::Retry) {
+            return self.fail(state, &cause);
+        }
+        self.answer(state, session);
+    }
+
+    /// Carries out what became possible, and asks for what is in the way, until nothing moves.
+    pub(super) fn settle_leases(&self, state: &mut Guard<'_>) {
+        loop {
+            let now = self.clock.boot();
+            let recalls = state.leases.table.take_recalls();
+            let clear = state.leases.table.next_clear(now);
+            if recalls.is_empty() && clear.is_none() {
+                return;
+            }
+            if let Some((claim, session, needs)) = clear {
+                match state.leases.asked.remove(&claim) {
+                    Some(asked) => self.question_is_clear(state, asked, &needs),
+                    None => self.operation_is_clear(state, session, claim, needs),
+                }
+            }
+            for recall in recalls {
+                self.recall(state, recall, now);
+            }
+        }
+    }
+
+    fn operation_is_clear(&self, state: &mut Guard<'_>, session: SessionId, claim: ClaimId, needs: Needs) {
+        let Some(member) = state.members.get_mut(&session) else { return };
+        if member.blocked == Some(claim) {
+            member.blocked = None;
+            member.cleared = Some(needs);
+            self.pump_one(state, session);
+            // What it could not be used for now it is not good for later.
+            if let Some(member) = state.members.get_mut(&session) {
+                member.cleared = None;
+            }
+        }
+    }
+
+    fn recall(&self, state: &mut Guard<'_>, recall: Recall, now: BootTime) {
+        if let Target::Inode(ino) = recall.target {
+            state.leases.recalled.entry((recall.from, ino)).or_insert(now);
+        }
+        Self::send(state, recall.from, Outbound::Recall(recall));
+        self.bounce(state, recall.from);
+        self.pump_one(state, recall.from);
+    }
+
+    /// Says again what a session is asked for, on its new stream.
+    pub(super) fn recall_again(state: &mut State, session: SessionId) {
+        for recall in state.leases.table.recalls_of(session) {
+            Self::send(state, session, Outbound::Recall(recall));
+        }
+    }
+
+    /// A session gives something back.
+    ///
+    /// # Errors
+    /// When the stream is no longer the session's.
+    pub(crate) fn give_back(
+        &self,
+        session: SessionId,
+        generation: u64,
+        back: GiveBack,
+    ) -> holdfast_core::error::Result<()> {
+        let mut state = self.enter(session, generation)?;
+        if let Some(member) = state.members.get_mut(&session) {
+            member.later.push_back((member.arrived, Later::GiveBack(back)));
+        }
+        self.pump(&mut state, session);
+        Ok(())
+    }
+
+    /// Does what counts behind operations that are applied by now.
+    pub(super) fn run_later(&self, state: &mut State, session: SessionId) {
+        while matches!(state.phase, Phase::Open) {
+            let Some(member) = state.members.get_mut(&session) else { return };
+            let applied = member.applied;
+            if let Some(resumed) = member.resumed.take_if(|resumed| resumed.until <= applied) {
+                state.leases.resumed(session, &resumed);
+                continue;
+            }
+            match member.later.pop_front_if(|(after, _)| *after <= applied) {
+                None => return,
+                Some((_, Later::GiveBack(back))) => state.leases.gave_back(session, &back),
+                Some((_, Later::Question { id, question })) => self.ask(state, Asked { session, id, question }),
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Questions, from their arrival to their answer.
+//!
+//! A question is read and its leases are lent in one step under the owner's mutex, so no change
+//! comes between the two.
+
+use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
+use holdfast_core::id::{InodeId, SessionId};
+use holdfast_core::lease::{Grant, Needs, Verdict};
+use holdfast_core::limits::UNANSWERED_OPS_MAX;
+use holdfast_proto::lease::{Answered, Question, Reply};
+use holdfast_proto::namespace::{DirEntry, DirPage};
+
+use super::{Asked, Later, needs};
+use crate::session::Outbound;
+use crate::store;
+use crate::volume::{Guard, Owner, State};
+
+/// Entries of one answer: some milliseconds of the owner's time at most.
+const ENTRIES_MAX: usize = 1024;
+/// The same with attributes, and leases.
+const ENTRIES_PLUS_MAX: usize = 256;
+
+impl Owner {
+    /// A session asks.
+    ///
+    /// # Errors
+    /// When the stream is no longer the session's; `Invalid` when too many questions are unanswered.
+    pub(crate) fn question(&self, session: SessionId, generation: u64, id: u64, question: Question) -> Result<()> {
+        let mut state = self.enter(session, generation)?;
+        let waiting = state.leases.asked.values().filter(|asked| asked.session == session).count();
+        let Some(member) = state.members.get_mut(&session) else { return Ok(()) };
+        if member.later.len() + waiting >= UNANSWERED_OPS_MAX {
+            let message = format!("over {UNANSWERED_OPS_MAX} questions are unanswered");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        member.remembers = true;
+        member.later.push_back((member.arrived, Later::Question { id, question }));
+        self.pump(&mut state, session);
+        Ok(())
+    }
+
+    /// Answers a question, or lets it wait for what is in its way.
+    pub(super) fn ask(&self, state: &mut State, asked: Asked) {
+        let needs = needs::of_question(&self.store, &asked.question);
+        match state.leases.table.claim(asked.session, needs.clone(), self.clock.boot()) {
+            Verdict::Clear => self.answer_question(state, asked, &needs),
+            Verdict::Waits(claim) => {
+                state.leases.asked.insert(claim, asked);
+            }
+        }
+    }
+
+    /// Nothing is in the way of a question any more, if it still needs the same.
+    pub(super) fn question_is_clear(&self, state: &mut Guard<'_>, asked: Asked, cleared: &Needs) {
+        if needs::of_question(&self.store, &asked.question) == *cleared {
+            self.answer_question(state, asked, cleared);
+        } else {
+            self.ask(state, asked);
+        }
+    }
+
+    fn answer_question(&self, state: &mut State, Asked { session, id, question }: Asked, needs: &Needs) {
+        let mut result = self.read(&question);
+        let remembered = match &result {
+            Ok(_) => true,
+            Err(error) => {
+                matches!(question, Question::Lookup { .. }) && error.kind() == ErrorKind::Posix(PosixError::NoEntry)
+            }
+        };
+        let now = self.clock.boot();
+        let mut grants = Vec::new();
+        if remembered {
+            grants = state.leases.table.settle_shared(session, needs, now);
+        }
+        if let Ok(Reply::ReadDir(page)) = &mut result {
+            grants.extend(Self::offer(state, session, page, now));
+        }
+        Self::send(state, session, Outbound::Answer { id, answered: Answered { result, grants } });
+    }
+
+    /// Lends what is on a page. What another session may change by itself has no attributes that could
+    /// be told.
+    fn offer(
+        state: &mut State,
+        session: SessionId,
+        page: &mut DirPage,
+        now: holdfast_core::session::BootTime,
+    ) -> Vec<Grant> {
+        let table = &mut state.leases.table;
+        let mut grants = Vec::new();
+        for entry in page.entries.iter_mut().filter(|entry| entry.attr.is_some()) {
+            if table.is_others(session, entry.ino) {
+                entry.attr = None;
+            } else {
+                grants.extend(table.offer(session, entry.ino, now));
+            }
+        }
+        grants
+    }
+
+    fn read(&self, question: &Question) -> Result<Reply> {
+        Ok(match question {
+            Question::Lookup { parent, name } => Reply::Lookup(self.store.lookup(*parent, name)?),
+            Question::GetAttr { ino } => Reply::GetAttr(self.store.getattr(*ino)?),
+            Question::ReadDir { ino, after, entries_max, with_attributes } => {
+                let most = if *with_attributes { ENTRIES_PLUS_MAX } else { ENTRIES_MAX };
+                let asked = usize::try_from(*entries_max).unwrap_or(most);
+                let max = if asked == 0 { most } else { asked.min(most) };
+                Reply::ReadDir(page(self.store.readdir(*ino, *after, max, *with_attributes)?))
+            }
+        })
+    }
+}
+
+fn page(page: store::DirPage) -> DirPage {
+    let entry = |entry: store::DirEntry| DirEntry {
+        name: entry.name,
+        ino: entry.ino,
+        kind: entry.kind,
+        cookie: entry.cookie,
+        attr: entry.attr,
+    };
+    let parent: InodeId = page.parent;
+    DirPage { entries: page.entries.into_iter().map(entry).collect(), end: page.end, parent }
+}
