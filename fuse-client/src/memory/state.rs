@@ -279,16 +279,26 @@ impl State {
     }
 
     fn renamed(&mut self, from: (InodeId, &FileName), to: (InodeId, &FileName), mode: RenameMode) {
-        let name = |state: &Self, (parent, name): (InodeId, &FileName)| {
-            state.nodes.get(&parent).and_then(|node| node.names.get(name).copied().flatten())
-        };
-        let (moved, other) = (name(self, from), name(self, to));
+        let (moved, other) = (self.leads(from).flatten(), self.leads(to));
+        let replaced = other.flatten();
+        // Two names of one file: nothing happens (rename(2)).
+        if from == to || (moved.is_some() && moved == replaced) {
+            return;
+        }
         self.lead_if_known(to, moved);
         match mode {
+            // The new name may have been another one of the same file.
+            RenameMode::Replace if other.is_none() || moved.is_none() => self.doubt_name(from.0, from.1),
             RenameMode::Replace | RenameMode::NoReplace => self.lead(from.0, from.1, None),
-            RenameMode::Exchange => self.lead_if_known(from, other),
+            RenameMode::Exchange => self.lead_if_known(from, replaced),
             RenameMode::Whiteout | RenameMode::WhiteoutNoReplace => self.lead_if_known(from, None),
         }
+    }
+
+    /// What a name leads to, as far as that is known.
+    fn leads(&self, (parent, name): (InodeId, &FileName)) -> Option<Option<InodeId>> {
+        let node = self.nodes.get(&parent)?;
+        node.names.get(name).copied().or(node.complete.then_some(None))
     }
 
     /// The name leads to this; `None`: to something that is not known.

@@ -143,12 +143,33 @@ fn own_changes_are_remembered() {
     assert_eq!(state.lookup(dir.ino, &name("f")), Some(Found::Entry(file())));
     assert_eq!(state.attr(dir.ino), None, "its times changed");
     let rename = |mode| Op::Rename { parent: dir.ino, name: name("f"), new_parent: DIR, new_name: name("g"), mode };
+    looked_up(&mut state, "g", None, &[DIR]);
     done(&mut state, rename(RenameMode::Replace), OpReply::Done, &[DIR, dir.ino, FILE], &[DIR, dir.ino, FILE]);
     assert_eq!(state.lookup(dir.ino, &name("f")), Some(Found::Nothing));
     assert_eq!(state.lookup(DIR, &name("g")), None, "its attributes changed");
     looked_up(&mut state, "g", Some(file()), &[DIR, FILE]);
     done(&mut state, unlink("g"), OpReply::Done, &[DIR], &[DIR, FILE]);
     assert_eq!(state.lookup(DIR, &name("g")), Some(Found::Nothing));
+}
+
+#[test]
+fn a_rename_over_another_name_of_the_same_file_changes_nothing() {
+    let rename = |old: &str, new: &str| Op::Rename {
+        parent: DIR,
+        name: name(old),
+        new_parent: DIR,
+        new_name: name(new),
+        mode: RenameMode::Replace,
+    };
+    let mut state = State::default();
+    looked_up(&mut state, "a", Some(file()), &[DIR, FILE]);
+    looked_up(&mut state, "b", Some(file()), &[DIR, FILE]);
+    done(&mut state, rename("a", "b"), OpReply::Done, &[DIR], &[]);
+    done(&mut state, rename("a", "a"), OpReply::Done, &[DIR], &[]);
+    assert_eq!(state.lookup(DIR, &name("a")), Some(Found::Entry(file())));
+    // What is not known may be the same file.
+    done(&mut state, rename("a", "c"), OpReply::Done, &[DIR], &[FILE]);
+    assert_eq!((state.lookup(DIR, &name("a")), state.lookup(DIR, &name("c"))), (None, None));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::SessionId;
-use holdfast_core::op::LoggedOp;
+use holdfast_core::op::{LoggedOp, Op};
 use parking_lot::MutexGuard;
 use tracing::info;
 
@@ -225,6 +225,7 @@ impl Owner {
                 state = self.commit(state);
             }
         }
+        state.open_what_will_be_closed();
         if let Err(cause) = self.drop_unclaimed(&state) {
             self.fail(&mut state, &cause);
             return state;
@@ -278,6 +279,17 @@ impl Owner {
 }
 
 impl State {
+    /// Who has a close on its way has the file open until then.
+    fn open_what_will_be_closed(&mut self) {
+        for (&session, member) in &self.members {
+            for queued in &member.queue {
+                if let Op::Close { ino } = queued.op.op {
+                    self.opens.open(session, ino);
+                }
+            }
+        }
+    }
+
     /// Takes up everything that is applied: what comes from now on is the next commit's.
     fn begin_commit(&mut self) -> Plan {
         self.dirty = false;

@@ -45,6 +45,15 @@ struct Asked {
     question: Question,
 }
 
+/// Why an operation cannot be applied now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Others have to give something back first.
+    ForOthers,
+    /// It would have to wait, and its session is itself asked for something.
+    NotNow,
+}
+
 /// What counts behind operations.
 #[derive(Debug)]
 pub(super) enum Later {
@@ -148,17 +157,20 @@ impl Leases {
 
 impl Owner {
     /// Whether the first operation of a session may be applied now; what it needs.
-    pub(super) fn claim(&self, state: &mut State, session: SessionId, op: &Op) -> Result<Needed, ()> {
+    pub(super) fn claim(&self, state: &mut State, session: SessionId, op: &Op) -> Result<Needed, Wait> {
         let needed = needs::of_operation(&self.store, op);
         let Some(member) = state.members.get_mut(&session) else { return Ok(needed) };
         if member.cleared.take().is_some_and(|cleared| cleared == needed.claim) || needed.claim.is_empty() {
             return Ok(needed);
         }
+        if state.leases.table.owes(session) && !state.leases.table.is_clear(session, &needed.claim) {
+            return Err(Wait::NotNow);
+        }
         match state.leases.table.claim(session, needed.claim.clone(), self.clock.boot()) {
             Verdict::Clear => Ok(needed),
             Verdict::Waits(claim) => {
                 member.blocked = Some(claim);
-                Err(())
+                Err(Wait::ForOthers)
             }
         }
     }
@@ -191,16 +203,18 @@ impl Owner {
         (Vec::new(), changed)
     }
 
-    /// Whether a session is asked for something and so may not wait itself.
-    pub(super) fn owes(state: &State, session: SessionId) -> bool {
-        state.leases.table.owes(session)
+    /// A session that is asked for something is not left waiting.
+    fn unblock(&self, state: &mut State, session: SessionId) {
+        let blocked = state.members.get_mut(&session).and_then(|member| member.blocked.take());
+        if let Some(claim) = blocked {
+            state.leases.table.withdraw(claim);
+            self.bounce(state, session);
+        }
     }
 
-    /// A session is not left waiting: its first operation has no effect and is to be done again.
+    /// The first operation of a session has no effect and is to be done again.
     pub(super) fn bounce(&self, state: &mut State, session: SessionId) {
         let Some(member) = state.members.get_mut(&session) else { return };
-        let Some(claim) = member.blocked.take() else { return };
-        state.leases.table.withdraw(claim);
         let Some(queued) = member.take_first() else { return };
         if let Err(cause) = self.refuse(state, session, &queued.op, PosixError::Retry) {
             return self.fail(state, &cause);
@@ -247,7 +261,7 @@ impl Owner {
             state.leases.recalled.entry((recall.from, ino)).or_insert(now);
         }
         Self::send(state, recall.from, Outbound::Recall(recall));
-        self.bounce(state, recall.from);
+        self.unblock(state, recall.from);
         self.pump_one(state, recall.from);
     }
 
@@ -281,6 +295,10 @@ impl Owner {
         while matches!(state.phase, Phase::Open) {
             let Some(member) = state.members.get_mut(&session) else { return };
             let applied = member.applied;
+            if member.later.front().is_some_and(|(after, _)| *after <= applied) {
+                // Outcomes first.
+                member.flush_answers();
+            }
             if let Some(resumed) = member.resumed.take_if(|resumed| resumed.until <= applied) {
                 state.leases.resumed(session, &resumed);
                 continue;

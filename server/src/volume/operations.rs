@@ -12,7 +12,7 @@ use holdfast_proto::op::OpBatch;
 use parking_lot::MutexGuard;
 
 use super::invalidate::Effects;
-use super::leases::Needed;
+use super::leases::{Needed, Wait};
 use super::member::{Answer, Leave, Member};
 use super::recovery::Queued;
 use super::staging::session_lost;
@@ -35,6 +35,8 @@ enum Hindrance {
     Stage,
     /// Others have leases on what the first operation changes.
     Lease,
+    /// The same, and the session may not wait.
+    Owes,
 }
 
 impl Owner {
@@ -159,7 +161,7 @@ impl Owner {
                     self.demand_commit(state);
                     break;
                 }
-                Some(Hindrance::Lease) if Self::owes(state, session) => self.bounce(state, session),
+                Some(Hindrance::Owes) => self.bounce(state, session),
                 Some(Hindrance::Nothing | Hindrance::Stage | Hindrance::Lease) => break,
             }
         }
@@ -197,11 +199,11 @@ impl Owner {
         let queued = member.take_first().ok_or(Hindrance::Nothing)?;
         match self.claim(state, session, &queued.op.op) {
             Ok(needed) => Ok((queued.op, needed)),
-            Err(()) => {
+            Err(wait) => {
                 if let Some(member) = state.members.get_mut(&session) {
                     member.put_back_first(queued);
                 }
-                Err(Hindrance::Lease)
+                Err(if wait == Wait::NotNow { Hindrance::Owes } else { Hindrance::Lease })
             }
         }
     }

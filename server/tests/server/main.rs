@@ -5,6 +5,7 @@
 mod daemon;
 mod edge;
 mod inspect;
+mod leases;
 mod locks;
 mod operations;
 mod recovery;

@@ -1,8 +1,8 @@
 //! Lending less than a claim needed: for sessions that only answer questions by themselves.
 
-use super::Table;
+use super::{Claim, ClaimId, Table};
 use crate::id::{InodeId, SessionId};
-use crate::lease::{Grant, Mode};
+use crate::lease::{Grant, Mode, Needs};
 use crate::session::BootTime;
 
 /// Leases that one session may have; beyond it nothing is lent to it.
@@ -35,6 +35,13 @@ impl Table {
                 slot.heat.used(session, *mode, now);
             }
         }
+    }
+
+    /// Whether a claim would be clear, without making it.
+    #[must_use]
+    pub fn is_clear(&self, session: SessionId, needs: &Needs) -> bool {
+        let claim = Claim { session, needs: needs.clone() };
+        self.hindrance(ClaimId(self.last_claim.0 + 1), &claim).is_none()
     }
 
     /// Whether a session is asked to give this back, wholly or in part.
