@@ -232,6 +232,17 @@ impl Session {
         self.submitted(bytes, outcome, shared.update(|state| state.submit(caller, op, waiter)))
     }
 
+    /// Submits an operation whose outcome nobody waits for: it has its place in the order like any
+    /// other, and is sent with what comes next, or a few milliseconds later.
+    pub fn submit_idly(&self, caller: Caller, op: Op) {
+        let shared = self.shared();
+        shared.counters.ops.fetch_add(1, Ordering::Relaxed);
+        // A session that is over carries nothing out, and has told so.
+        if let Ok(true) = shared.update(|state| state.submit_idly(caller, op)) {
+            shared.idle.notify_one();
+        }
+    }
+
     /// Writes 1 byte to `IO_BYTES_MAX`, in its order like [`submit`](Self::submit). Up to
     /// `INLINE_BYTES_MAX` travel inside the operation, more beside it, at the same time.
     ///

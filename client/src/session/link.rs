@@ -38,6 +38,8 @@ use crate::session::state::{Introduction, StageJob, State, Terms};
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 /// A stream that lived this long was a success: the next attempt does not wait.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// How long an operation that nobody waits for may wait for company.
+const IDLE_MAX: Duration = Duration::from_millis(5);
 /// Longest lease and heartbeat that make sense.
 const LEASE_MS_MAX: u32 = 3_600_000;
 
@@ -259,6 +261,8 @@ async fn serve(shared: &Arc<Shared>, stream: Established) -> End {
     let Established { mut inbound, heartbeat, generation, .. } = stream;
     let mut ticks = tokio::time::interval(heartbeat);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut hurry = std::pin::pin!(tokio::time::sleep(IDLE_MAX));
+    let mut idle = false;
     // A wish for a new stream that came while there was none is fulfilled.
     tokio::select! {
         biased;
@@ -278,6 +282,16 @@ async fn serve(shared: &Arc<Shared>, stream: Established) -> End {
                 Ok(None) => Err(Error::new(ErrorKind::Unavailable, "the server ended the stream")),
                 Err(status) => Err(from_status(status)),
             },
+            () = shared.idle.notified(), if !idle => {
+                hurry.as_mut().reset(Instant::now() + IDLE_MAX);
+                idle = true;
+                Ok(false)
+            }
+            () = &mut hurry, if idle => {
+                idle = false;
+                shared.update(State::hurry);
+                Ok(false)
+            }
             _ = ticks.tick() => shared.update(|state| state.heartbeat(shared.now())).map(|()| false),
             () = shared.kick.notified() => Err(Error::new(ErrorKind::Unavailable, "a new stream was asked for")),
         };

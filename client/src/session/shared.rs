@@ -69,6 +69,8 @@ pub(crate) struct Shared {
     pub(crate) link: watch::Sender<LinkView>,
     /// Asks the link to begin a new stream.
     pub(crate) kick: Notify,
+    /// Tells the link that there is something that nobody waits for.
+    pub(crate) idle: Notify,
     /// True: the link's task must end, whatever it does.
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) counters: Counters,
@@ -97,6 +99,7 @@ impl Shared {
             runtime: Handle::current(),
             link: watch::Sender::new(view(&state)),
             kick: Notify::new(),
+            idle: Notify::new(),
             stop: watch::Sender::new(false),
             counters: Counters::default(),
             state: Mutex::new(state),

@@ -122,6 +122,8 @@ pub(crate) struct State {
     waker: Option<Waker>,
     /// There is something new for the stream.
     dirty: bool,
+    /// There is something that nobody waits for: it goes with what comes next, or a little later.
+    idle: bool,
 }
 
 /// What a message of the server's leads to outside of the state.
@@ -178,6 +180,7 @@ impl State {
             leaving: Leaving::No,
             waker: None,
             dirty: false,
+            idle: false,
         }
     }
 
@@ -217,6 +220,23 @@ impl State {
         }
         self.log.push(caller, op, None, Some(waiter));
         Ok(self.admit())
+    }
+
+    /// Numbers an operation that nobody waits for. True: somebody must see to it that it is sent.
+    pub(crate) fn submit_idly(&mut self, caller: Caller, op: Op) -> Result<bool> {
+        self.check_open()?;
+        let urgent = std::mem::replace(&mut self.dirty, false);
+        self.log.push(caller, op, None, None);
+        // It brings no data to be staged.
+        self.admit();
+        let heavy = self.log.is_held_up() || self.log.is_heavy();
+        self.dirty = urgent || heavy;
+        Ok(!std::mem::replace(&mut self.idle, true))
+    }
+
+    /// Sends what nobody waits for.
+    pub(crate) fn hurry(&mut self) {
+        self.dirty |= std::mem::take(&mut self.idle);
     }
 
     /// Numbers a write whose data travels beside it.

@@ -172,9 +172,10 @@ impl Shared {
     pub(super) fn open_here(self: &Arc<Self>, caller: Caller, ino: InodeId) -> Option<(Opening, Attr)> {
         let op = Op::Open { ino, truncate: false, kill_privileges: false };
         self.memory.under_lease(ino, |attr| {
-            // Nobody waits for its outcome.
-            let (opening, _) = self.begin_open(caller, ino, op);
-            (opening, attr)
+            let mut files = self.files.lock();
+            files.begin_open(ino);
+            self.session.submit_idly(caller, op);
+            (Opening { shared: Arc::clone(self), ino: Some(ino) }, attr)
         })
     }
 

@@ -177,6 +177,7 @@ impl State {
             return None;
         }
         self.log.mark_sent(last);
+        self.idle = false;
         self.received_told = self.log.answered();
         batch.received_seq = self.received_told.0;
         Some(batch)
