@@ -35,6 +35,8 @@ use crate::volume::Owner;
 const STREAMS_MAX: u32 = 256;
 /// Headers of one call, bytes.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
+/// Longest message on a control stream: a Hello that names a full memory's leases, 14 bytes each.
+const HELLO_BYTES_MAX: usize = 8 << 20;
 /// Bytes that a peer may send ahead in one call, and on a connection.
 const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
@@ -63,7 +65,7 @@ pub(crate) fn router(config: &Config, registry: &Arc<Registry>, info: About) -> 
     let auth = Auth::new(config.token.clone());
     let service = Service { registry: Arc::clone(registry), info: Arc::new(info) };
     let volumes = v1::volumes_server::VolumesServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let session = v1::session_server::SessionServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let session = v1::session_server::SessionServer::new(service.clone()).max_decoding_message_size(HELLO_BYTES_MAX);
     let namespace =
         v1::namespace_server::NamespaceServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let inspect = v1::inspect_server::InspectServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);

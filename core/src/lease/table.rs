@@ -241,7 +241,8 @@ impl Table {
     /// that it had answered by then is applied. What else it had it has given back, and the message
     /// was lost.
     pub fn resumed(&mut self, session: SessionId, held: &[(Target, Mode)], as_of: GrantNo) {
-        let mode_of = |target| held.iter().find(|(held, _)| *held == target).map(|&(_, mode)| mode);
+        let by_target: BTreeMap<Target, Mode> = held.iter().copied().collect();
+        let mode_of = |target| by_target.get(&target).copied();
         let volume = self.volume.filter(|volume| volume.to == session && volume.number <= as_of);
         if volume.is_some() && mode_of(Target::Volume).is_none() {
             let kept: Vec<(InodeId, Mode)> = held.iter().filter_map(inode_of).collect();

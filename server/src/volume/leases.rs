@@ -27,14 +27,19 @@ pub(super) use self::needs::Needed;
 use super::{Guard, Owner, Phase, State};
 use crate::session::Outbound;
 
+/// Time between two looks at what time has made meaningless.
+const TIDY_EVERY: Duration = Duration::from_secs(10);
+
 /// All leases of one volume.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     table: Table,
     /// Questions whose claims wait.
     asked: HashMap<ClaimId, Asked>,
-    /// When what is not given back was asked for.
-    recalled: BTreeMap<(SessionId, InodeId), BootTime>,
+    /// What sessions were asked for and have not given back, and since when. `None`: the give-back has
+    /// come and counts behind operations that are not applied; that is not its session's fault.
+    recalled: BTreeMap<(SessionId, InodeId), Option<BootTime>>,
+    tidied: BootTime,
 }
 
 /// A question of a session, under the number that its answer bears.
@@ -111,7 +116,7 @@ impl Leases {
 
     /// Sessions that were asked for something before `than` and have not given it back.
     pub(super) fn overdue(&self, than: BootTime) -> Vec<SessionId> {
-        let late = self.recalled.iter().filter(|(_, since)| **since < than);
+        let late = self.recalled.iter().filter(|(_, since)| since.is_some_and(|since| since < than));
         let mut sessions: Vec<SessionId> = late.map(|((session, _), _)| *session).collect();
         sessions.dedup();
         sessions
@@ -119,20 +124,49 @@ impl Leases {
 
     /// The time was not the sessions'.
     pub(super) fn forgive(&mut self, pause: Duration) {
-        for since in self.recalled.values_mut() {
+        for since in self.recalled.values_mut().flatten() {
             *since = BootTime(since.0 + pause);
         }
     }
 
     /// Forgets what time has made meaningless.
     pub(super) fn tidy(&mut self, now: BootTime) {
-        self.table.tidy(now);
+        if now.0.saturating_sub(self.tidied.0) >= TIDY_EVERY {
+            self.tidied = now;
+            self.table.tidy(now);
+        }
     }
 
-    fn gave_back(&mut self, session: SessionId, back: &GiveBack) {
+    /// Whether a session was told to give something back. Not what the table says: that looks at all
+    /// that the session has.
+    fn owes(&self, session: SessionId) -> bool {
+        self.recalled.range((session, InodeId(0))..=(session, InodeId(u64::MAX))).next().is_some()
+    }
+
+    /// A session was told to give something back: it has the time that it was given first.
+    fn told(&mut self, session: SessionId, target: Target, now: BootTime) {
+        if let Target::Inode(ino) = target {
+            self.recalled.entry((session, ino)).or_default().get_or_insert(now);
+        }
+    }
+
+    /// A give-back has come.
+    fn is_here(&mut self, session: SessionId, back: &GiveBack) {
+        if let Target::Inode(ino) = back.target
+            && let Some(since) = self.recalled.get_mut(&(session, ino))
+        {
+            *since = None;
+        }
+    }
+
+    fn gave_back(&mut self, session: SessionId, back: &GiveBack, now: BootTime) {
         if let Target::Inode(ino) = back.target {
             self.table.gave_back(session, ino, back.left, back.seen);
             self.settle_recall(session, ino);
+            // It was about an older grant, or not about all of it.
+            if let Some(since) = self.recalled.get_mut(&(session, ino)) {
+                since.get_or_insert(now);
+            }
         }
     }
 
@@ -163,7 +197,7 @@ impl Owner {
         if member.cleared.take().is_some_and(|cleared| cleared == needed.claim) || needed.claim.is_empty() {
             return Ok(needed);
         }
-        if state.leases.table.owes(session) && !state.leases.table.is_clear(session, &needed.claim) {
+        if state.leases.owes(session) && !state.leases.table.is_clear(session, &needed.claim) {
             return Err(Wait::NotNow);
         }
         match state.leases.table.claim(session, needed.claim.clone(), self.clock.boot()) {
@@ -195,7 +229,7 @@ impl Owner {
         let made = told.filter(|_| needed.makes).map(|ino| (ino, Mode::Exclusive));
         let used: Needs = needed.lend.iter().copied().chain(made).collect();
         let now = self.clock.boot();
-        let remembers = state.members.get(&session).is_some_and(|member| member.remembers);
+        let remembers = state.members.get(&session).is_some_and(|member| member.remembers && member.link.is_some());
         if remembers && at_once {
             return (state.leases.table.settle_shared(session, &used, now), changed);
         }
@@ -257,17 +291,29 @@ impl Owner {
     }
 
     fn recall(&self, state: &mut Guard<'_>, recall: Recall, now: BootTime) {
-        if let Target::Inode(ino) = recall.target {
-            state.leases.recalled.entry((recall.from, ino)).or_insert(now);
-        }
+        state.leases.told(recall.from, recall.target, now);
         Self::send(state, recall.from, Outbound::Recall(recall));
         self.unblock(state, recall.from);
         self.pump_one(state, recall.from);
     }
 
+    /// A session's stream is gone: nothing that it asked there can be answered, or lent. What it has given
+    /// back counts.
+    pub(super) fn forget_stream(&self, state: &mut Guard<'_>, session: SessionId) {
+        state.leases.forget_questions(session);
+        let Some(member) = state.members.get_mut(&session) else { return };
+        member.later.retain(|(_, later)| matches!(later, Later::GiveBack(_)));
+        if let Some(claim) = member.blocked.take() {
+            state.leases.withdraw(claim);
+        }
+        self.settle_leases(state);
+    }
+
     /// Says again what a session is asked for, on its new stream.
-    pub(super) fn recall_again(state: &mut State, session: SessionId) {
+    pub(super) fn recall_again(&self, state: &mut State, session: SessionId) {
+        let now = self.clock.boot();
         for recall in state.leases.table.recalls_of(session) {
+            state.leases.told(session, recall.target, now);
             Self::send(state, session, Outbound::Recall(recall));
         }
     }
@@ -283,6 +329,7 @@ impl Owner {
         back: GiveBack,
     ) -> holdfast_core::error::Result<()> {
         let mut state = self.enter(session, generation)?;
+        state.leases.is_here(session, &back);
         if let Some(member) = state.members.get_mut(&session) {
             member.later.push_back((member.arrived, Later::GiveBack(back)));
         }
@@ -305,7 +352,7 @@ impl Owner {
             }
             match member.later.pop_front_if(|(after, _)| *after <= applied) {
                 None => return,
-                Some((_, Later::GiveBack(back))) => state.leases.gave_back(session, &back),
+                Some((_, Later::GiveBack(back))) => state.leases.gave_back(session, &back, self.clock.boot()),
                 Some((_, Later::Question { id, question })) => self.ask(state, Asked { session, id, question }),
             }
         }

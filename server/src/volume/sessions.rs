@@ -76,6 +76,7 @@ impl Owner {
         if let Phase::Recovering(recovery) = &mut state.phase {
             recovery.broke(session);
         }
+        self.forget_stream(&mut state, session);
     }
 
     /// The session lives.
@@ -234,7 +235,7 @@ impl Owner {
         for message in state.invalidations.resend(session) {
             Self::send(state, session, Outbound::Invalidate { id: message.id, what: message.what });
         }
-        Self::recall_again(state, session);
+        self.recall_again(state, session);
         self.consider_complete(state, session);
         self.pump(state, session);
         Ok(())

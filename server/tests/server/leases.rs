@@ -11,7 +11,7 @@ use holdfast_proto::v1::op::Op;
 use holdfast_proto::v1::question::Question;
 use holdfast_proto::v1::server_message::Message as Hear;
 
-use crate::rig::{Peer, Rig, append, close, create, hello, open, unlink};
+use crate::rig::{Peer, Rig, append, close, create, hello, open, unlink, write_staged};
 
 const ROOT: u64 = 1;
 
@@ -319,4 +319,70 @@ async fn what_waits_for_others_kernels_lends_nothing() {
     two.act(close(ino)).await.unwrap();
     let outcome = one.act(append(ino, b"x")).await.unwrap();
     assert_eq!(lent(&outcome.grants), [ino]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_given_back_is_not_fenced_for_what_its_give_back_waits_for() {
+    let rig = Rig::new().await;
+    let (_, mut one, mut two) = two(&rig).await;
+    let (f, g) = (one.made("f").await, one.made("g").await);
+    two.ask(getattr(f)).await;
+    // Its data takes longer than a lease.
+    two.send(vec![write_staged(g, 0, 9, 100_000)]).await;
+    one.send(vec![chmod(f, 0o600)]).await;
+    assert_eq!(two.recall().await.ino, f);
+    two.give_back(f).await;
+    for _ in 0..6 {
+        rig.clock.advance(Duration::from_millis(400));
+        one.say(Say::Heartbeat(v1::Heartbeat { id: 1 })).await;
+        assert!(two.heartbeat_or_end().await.is_none());
+        tokio::time::sleep(Duration::from_millis(120)).await;
+    }
+    two.stage(9, &[7; 100_000]).await.unwrap();
+    two.outcomes(1).await;
+    loop {
+        match one.hear().await.unwrap() {
+            Hear::Applied(applied) => return assert_eq!(applied.outcomes[0].error, 0),
+            Hear::Heartbeat(_) | Hear::Durable(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_of_a_broken_stream_lends_nothing() {
+    let rig = Rig::new().await;
+    let (volume, mut one, two) = two(&rig).await;
+    let mut three = rig.session(&volume, 3).await;
+    let f = one.made("f").await;
+    three.ask(getattr(f)).await;
+    one.send(vec![chmod(f, 0o600)]).await;
+    assert_eq!(three.recall().await.ino, f);
+    two.put(getattr(f)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    two.cut();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    three.give_back(f).await;
+    assert_eq!(one.outcomes(1).await[0].error, 0);
+    assert_eq!(one.act(chmod(f, 0o640)).await.err(), None, "nobody has anything of it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_with_a_full_memory_comes_back() {
+    let rig = Rig::new().await;
+    let volume = rig.volume("v").await;
+    let mut one = rig.session(&volume, 1).await;
+    one.act(create("f")).await.unwrap();
+    one.sync().await;
+    let next = one.next;
+    let rig = rig.killed().await;
+    let held: Vec<_> =
+        (1 << 40..(1 << 40) + (1 << 17)).map(|ino| v1::HeldLease { ino, mode: v1::LeaseMode::Shared.into() }).collect();
+    let again = v1::Hello { resume: true, next_seq: next, held_leases: held, ..hello(&volume, 1) };
+    let (mut one, _) = rig.hello(again.clone()).await.unwrap();
+    one.next = next;
+    one.act(create("g")).await.unwrap();
+    let next = one.cut();
+    let (one, _) = rig.hello(v1::Hello { next_seq: next, ..again }).await.unwrap();
+    one.getattr(ROOT).await.unwrap();
 }

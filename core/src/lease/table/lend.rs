@@ -5,8 +5,9 @@ use crate::id::{InodeId, SessionId};
 use crate::lease::{Grant, Mode, Needs};
 use crate::session::BootTime;
 
-/// Leases that one session may have; beyond it nothing is lent to it.
-const LEASES_MAX: usize = 1 << 20;
+/// Leases that one session may have; beyond it nothing is lent to it. It must be able to say all of
+/// them in one Hello.
+const LEASES_MAX: usize = 1 << 18;
 
 impl Table {
     /// A clear claim was carried out: lends shared leases on what it used, as far as that is wise. The
