@@ -53,7 +53,7 @@ mod syncs;
 pub use describe::DescribeDone;
 pub use invalidate::InvalidateDone;
 pub use lock::LockTicket;
-pub use options::{Applied, Patience, SessionEvents, SessionInfo, SessionOptions, SessionStats};
+pub use options::{Applied, LeaseEvents, Patience, SessionEvents, SessionInfo, SessionOptions, SessionStats};
 
 use outcome::Outcome;
 use shared::{Channels, Shared, new_session_id};
@@ -188,7 +188,7 @@ impl Session {
     }
 
     /// Asks a question whose answer may be remembered under what is lent with it: see
-    /// [`SessionEvents::answered`], which is called before this returns. It has its place behind
+    /// [`LeaseEvents::answered`], which is called before this returns. It has its place behind
     /// everything that was submitted when this returns.
     ///
     /// # Errors

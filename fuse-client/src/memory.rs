@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use holdfast_client::session::WeakSession;
-use holdfast_client::{Answered, Applied, Question, Session};
+use holdfast_client::{Answered, Applied, LeaseEvents, Question, Session};
 use holdfast_core::attr::Attr;
 use holdfast_core::id::{Epoch, InodeId};
 use holdfast_core::lease::{GiveBack, Mode, Step, Target};
@@ -47,16 +47,22 @@ pub(crate) trait KernelCopies: Send + Sync {
 /// session, and attached to it.
 #[derive(Default)]
 pub struct Memory {
+    inner: Arc<Inner>,
+    kernel: OnceLock<Arc<dyn KernelCopies>>,
+}
+
+/// What outlives a call: the kernel drops its copies later.
+#[derive(Default)]
+struct Inner {
     state: Mutex<State>,
     /// Held shared while an answer that the kernel may believe is on its way to it.
     replies: RwLock<()>,
     session: OnceLock<WeakSession>,
-    kernel: OnceLock<Arc<dyn KernelCopies>>,
 }
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("inodes", &self.state.lock().len()).finish_non_exhaustive()
+        f.debug_struct("Memory").field("inodes", &self.inner.state.lock().len()).finish_non_exhaustive()
     }
 }
 
@@ -80,9 +86,9 @@ impl Telling<'_> {
     /// For how long the kernel may believe the attributes that it is about to be told; zero: not at
     /// all. They must be what is remembered.
     pub(crate) fn believes(&self, attr: &Attr) -> Duration {
-        let Some(session) = self.memory.session() else { return Duration::ZERO };
+        let Some(session) = self.memory.inner.session() else { return Duration::ZERO };
         let trusted = session.trusted_for();
-        if trusted.is_zero() || !self.memory.state.lock().tell(attr, trusted) {
+        if trusted.is_zero() || !self.memory.inner.state.lock().tell(attr, trusted) {
             return Duration::ZERO;
         }
         trusted
@@ -93,7 +99,7 @@ impl Memory {
     /// The session whose events this is told.
     pub(crate) fn attach(&self, session: &Session) {
         // Once; a second time would be a defect and changes nothing.
-        let _ = self.session.set(session.downgrade());
+        let _ = self.inner.session.set(session.downgrade());
     }
 
     /// The kernel that is told what is remembered.
@@ -103,114 +109,78 @@ impl Memory {
 
     /// Begins to tell the kernel something.
     pub(crate) fn telling(&self) -> Telling<'_> {
-        Telling { memory: self, _replies: self.replies.read_recursive() }
+        Telling { memory: self, _replies: self.inner.replies.read_recursive() }
     }
 
     /// The attributes of an inode.
     pub(crate) fn attr(&self, ino: InodeId) -> Option<Attr> {
         self.trusted()?;
-        self.state.lock().attr(ino)
+        self.inner.state.lock().attr(ino)
     }
 
     /// What a name leads to.
     pub(crate) fn lookup(&self, parent: InodeId, name: &FileName) -> Option<Found> {
         self.trusted()?;
-        self.state.lock().lookup(parent, name)
+        self.inner.state.lock().lookup(parent, name)
     }
 
     /// Does something that counts on an inode's lease before it can be given back: what it submits
     /// reaches the server first.
     pub(crate) fn under_lease<R>(&self, ino: InodeId, act: impl FnOnce(Attr) -> R) -> Option<R> {
         self.trusted()?;
-        let mut state = self.state.lock();
+        let mut state = self.inner.state.lock();
         let attr = state.attr(ino)?;
         Some(act(attr))
     }
 
     fn trusted(&self) -> Option<()> {
-        self.session()?.is_trusted().then_some(())
-    }
-
-    fn session(&self) -> Option<Session> {
-        self.session.get()?.upgrade()
-    }
-
-    /// As [`holdfast_client::SessionEvents::leases`]; so are the names that follow.
-    #[must_use]
-    pub fn leases(&self) -> Vec<(InodeId, Mode)> {
-        self.state.lock().leases()
-    }
-
-    /// See there.
-    pub fn welcomed(&self, epoch: Epoch) {
-        self.state.lock().welcomed(epoch);
-    }
-
-    /// See there.
-    pub fn broken(&self) {
-        self.state.lock().forget_all();
-    }
-
-    /// See there.
-    pub fn answered(self: &Arc<Self>, question: &Question, answered: &Answered) {
-        let unused = {
-            let mut state = self.state.lock();
-            state.answered(question, answered);
-            state.unused(INODES_MAX)
-        };
-        self.release(unused);
-    }
-
-    /// See there.
-    pub fn applied(self: &Arc<Self>, applied: &Applied) {
-        let unused = {
-            let mut state = self.state.lock();
-            state.applied(applied);
-            state.unused(INODES_MAX)
-        };
-        self.release(unused);
-    }
-
-    /// See there.
-    pub fn recalled(self: &Arc<Self>, ino: InodeId, keep: Option<Mode>) {
-        let (step, told) = {
-            let mut state = self.state.lock();
-            (state.recalled(ino, keep), state.told(ino))
-        };
-        match step {
-            Step::Wait => {}
-            Step::GiveBack(back) => self.give_back(&back),
-            Step::Drop(_) => self.drop_copy(ino, told),
-        }
+        self.inner.session()?.is_trusted().then_some(())
     }
 
     /// The session is lost: others may have changed anything. What the kernel was told to believe is
     /// dropped as fast as it can be.
-    pub fn lost(self: &Arc<Self>) {
-        let told = self.state.lock().lost();
+    pub fn lost(&self) {
+        let told = self.inner.state.lock().lost();
         let Some(kernel) = self.kernel.get() else { return };
         for (ino, told) in told {
-            let memory = Arc::clone(self);
-            kernel.drop_attributes(ino, told, Box::new(move || drop(memory.replies.write())), Box::new(|| ()));
+            let inner = Arc::clone(&self.inner);
+            kernel.drop_attributes(ino, told, Box::new(move || inner.replies_are_out()), Box::new(|| ()));
         }
     }
 
-    fn release(self: &Arc<Self>, unused: Vec<(InodeId, Option<Instant>)>) {
+    /// Takes something up, and gives back what was not used for long.
+    fn learn(&self, learn: impl FnOnce(&mut State)) {
+        let unused = {
+            let mut state = self.inner.state.lock();
+            learn(&mut state);
+            state.unused(INODES_MAX)
+        };
         for (ino, told) in unused {
             self.drop_copy(ino, told);
         }
     }
 
     /// Drops the kernel's copy, then gives the lease back.
-    fn drop_copy(self: &Arc<Self>, ino: InodeId, told: Option<Instant>) {
+    fn drop_copy(&self, ino: InodeId, told: Option<Instant>) {
         match (self.kernel.get(), told) {
             (Some(kernel), Some(told)) => {
-                let (memory, ready) = (Arc::clone(self), Arc::clone(self));
-                let ready = Box::new(move || drop(ready.replies.write()));
-                kernel.drop_attributes(ino, told, ready, Box::new(move || memory.dropped(ino)));
+                let (before, after) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
+                let ready = Box::new(move || before.replies_are_out());
+                kernel.drop_attributes(ino, told, ready, Box::new(move || after.dropped(ino)));
             }
-            _ => self.dropped(ino),
+            _ => self.inner.dropped(ino),
         }
+    }
+}
+
+impl Inner {
+    fn session(&self) -> Option<Session> {
+        self.session.get()?.upgrade()
+    }
+
+    /// Answers that the kernel may believe, and that were on their way, have reached it.
+    fn replies_are_out(&self) {
+        drop(self.replies.write());
     }
 
     fn dropped(&self, ino: InodeId) {
@@ -223,6 +193,40 @@ impl Memory {
     fn give_back(&self, back: &GiveBack) {
         if let Some(session) = self.session() {
             session.give_back(back);
+        }
+    }
+}
+
+impl LeaseEvents for Memory {
+    fn held(&self) -> Vec<(InodeId, Mode)> {
+        self.inner.state.lock().leases()
+    }
+
+    fn welcomed(&self, epoch: Epoch) {
+        self.inner.state.lock().welcomed(epoch);
+    }
+
+    fn broken(&self) {
+        self.inner.state.lock().forget_all();
+    }
+
+    fn answered(&self, question: &Question, answered: &Answered) {
+        self.learn(|state| state.answered(question, answered));
+    }
+
+    fn applied(&self, applied: &Applied) {
+        self.learn(|state| state.applied(applied));
+    }
+
+    fn recalled(&self, ino: InodeId, keep: Option<Mode>) {
+        let (step, told) = {
+            let mut state = self.inner.state.lock();
+            (state.recalled(ino, keep), state.told(ino))
+        };
+        match step {
+            Step::Wait => {}
+            Step::GiveBack(back) => self.inner.give_back(&back),
+            Step::Drop(_) => self.drop_copy(ino, told),
         }
     }
 }

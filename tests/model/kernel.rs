@@ -12,10 +12,9 @@ use std::thread;
 
 use bytes::Bytes;
 use holdfast_client::session::{InvalidateDone, Session, SessionEvents, SessionOptions};
-use holdfast_client::{Answered, Applied, Endpoint, Invalidation, Question, Token, VolumeRef};
+use holdfast_client::{Endpoint, Invalidation, LeaseEvents, Token, VolumeRef};
 use holdfast_core::attr::{Attr, FileKind, Mode, SetAttr, SetTime};
-use holdfast_core::id::{Epoch, InodeId};
-use holdfast_core::lease::Mode as LeaseMode;
+use holdfast_core::id::InodeId;
 use holdfast_core::op::{Caller, XattrMode};
 use holdfast_core::time::Timestamp;
 use holdfast_fuse::errno::errno;
@@ -53,28 +52,8 @@ impl SessionEvents for Hears {
         done.confirm();
     }
 
-    fn leases(&self) -> Vec<(InodeId, LeaseMode)> {
-        self.memory.leases()
-    }
-
-    fn welcomed(&self, epoch: Epoch) {
-        self.memory.welcomed(epoch);
-    }
-
-    fn broken(&self) {
-        self.memory.broken();
-    }
-
-    fn answered(&self, question: &Question, answered: &Answered) {
-        self.memory.answered(question, answered);
-    }
-
-    fn applied(&self, applied: &Applied) {
-        self.memory.applied(applied);
-    }
-
-    fn recalled(&self, ino: InodeId, keep: Option<LeaseMode>) {
-        self.memory.recalled(ino, keep);
+    fn leases(&self) -> &dyn LeaseEvents {
+        &*self.memory
     }
 
     fn session_lost(&self, lost: &[InodeId]) {

@@ -82,7 +82,7 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
     let control = shared.connector.connect().await?;
     let data = (0..shared.options.data_connections).map(|_| shared.connector.connect_later(Purpose::Data));
     shared.replace_channels(Channels::new(control.clone(), data.collect()));
-    let leases = shared.events.leases();
+    let leases = shared.events.leases().held();
     let (host, program) = (&shared.options.host, &shared.options.program);
     let who = Introduction { host, program, leases: &leases, now: shared.now() };
     let generation = shared.turn(|state| state.begin_stream(who));
@@ -108,7 +108,7 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
         None => return Err(Error::new(ErrorKind::Unavailable, "the server ended the stream in place of a welcome")),
     };
     let terms = read_terms(&welcome)?;
-    shared.events.welcomed(terms.epoch);
+    shared.events.leases().welcomed(terms.epoch);
     let jobs: Vec<StageJob> = shared.turn(|state| state.welcome(&welcome, terms, hello_sent))?;
     shared.stage(jobs);
     Ok(Established { inbound, heartbeat: terms.heartbeat, since: Instant::now(), generation })
@@ -143,7 +143,7 @@ pub(crate) async fn run(shared: Arc<Shared>, first: Established) {
             let since = stream.since;
             let end = serve(&shared, stream).await;
             shared.turn(State::disconnect);
-            shared.events.broken();
+            shared.events.leases().broken();
             let error = match end {
                 End::Finished => return,
                 End::Broken(error) => error,
@@ -347,13 +347,13 @@ fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
             };
             let answered = Answered::from_wire(wire, &question);
             let answered = answered.map_err(|error| distrust("answer", error.message()))?;
-            shared.events.answered(&question, &answered);
+            shared.events.leases().answered(&question, &answered);
             shared.update(|state| state.answered(id, answered.result));
         }
         Message::Recall(wire) => {
             let (ino, keep) = recall(&wire).map_err(|error| distrust("recall", error.message()))?;
             shared.update(|state| state.recalled(ino));
-            shared.events.recalled(ino, keep);
+            shared.events.leases().recalled(ino, keep);
         }
         Message::Farewell(farewell) => {
             if shared.look(|state| state.has_said_goodbye()) {

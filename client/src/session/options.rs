@@ -70,33 +70,59 @@ pub trait SessionEvents: Send + Sync {
         done.answer(&Description::default());
     }
 
-    /// What the session has leases on, for the server to know when the session comes back.
-    fn leases(&self) -> Vec<(InodeId, Mode)> {
-        Vec::new()
+    /// Who remembers under the session's leases, if somebody does.
+    fn leases(&self) -> &dyn LeaseEvents {
+        &NoLeases
     }
-
-    /// A stream begins with an owner of this epoch; every epoch numbers its grants anew.
-    fn welcomed(&self, _epoch: Epoch) {}
-
-    /// The stream broke: what operations that were under way have changed may never be told. The
-    /// leases stay.
-    fn broken(&self) {}
-
-    /// The answer to a question, with what was lent; in the server's order with all of these calls.
-    fn answered(&self, _question: &Question, _answered: &Answered) {}
-
-    /// An operation of this session was carried out, or failed.
-    fn applied(&self, _applied: &Applied) {}
-
-    /// The server wants a lease back, down to what may be kept: answer with
-    /// [`Session::give_back`](crate::Session::give_back) when nothing relies on the rest any more.
-    /// Who asks no questions is lent nothing.
-    fn recalled(&self, _ino: InodeId, _keep: Option<Mode>) {}
 
     /// The server gave the session up (or patience ended). Changes of these inodes that were not
     /// durable are lost, and the locks on them; what waited failed with `Io`. A new session has
     /// begun under the same handle, with the same files open and no lock.
     fn session_lost(&self, lost: &[InodeId]);
+}
+
+/// What a session tells whoever remembers answers under its leases. Called as [`SessionEvents`] is, in
+/// the order of the server's messages.
+pub trait LeaseEvents: Send + Sync {
+    /// What the session has leases on, for the server to know when the session comes back.
+    fn held(&self) -> Vec<(InodeId, Mode)>;
+
+    /// A stream begins with an owner of this epoch; every epoch numbers its grants anew.
+    fn welcomed(&self, epoch: Epoch);
+
+    /// The stream broke: what operations that were under way have changed may never be told. The
+    /// leases stay.
+    fn broken(&self);
+
+    /// The answer to a question, with what was lent; in the server's order with all of these calls.
+    fn answered(&self, question: &Question, answered: &Answered);
+
+    /// An operation of this session was carried out, or failed.
+    fn applied(&self, applied: &Applied);
+
+    /// The server wants a lease back, down to what may be kept: answer with
+    /// [`Session::give_back`](crate::Session::give_back) when nothing relies on the rest any more.
+    /// Who asks no questions is lent nothing.
+    fn recalled(&self, ino: InodeId, keep: Option<Mode>);
+}
+
+/// For who asks no questions: it is lent nothing.
+struct NoLeases;
+
+impl LeaseEvents for NoLeases {
+    fn held(&self) -> Vec<(InodeId, Mode)> {
+        Vec::new()
+    }
+
+    fn welcomed(&self, _epoch: Epoch) {}
+
+    fn broken(&self) {}
+
+    fn answered(&self, _question: &Question, _answered: &Answered) {}
+
+    fn applied(&self, _applied: &Applied) {}
+
+    fn recalled(&self, _ino: InodeId, _keep: Option<Mode>) {}
 }
 
 /// What became of an operation.

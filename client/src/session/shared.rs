@@ -175,7 +175,7 @@ impl Shared {
     /// Carries out what a change of the state asks for.
     pub(crate) fn carry_out(self: &Arc<Self>, effects: Effects) {
         for applied in &effects.applied {
-            self.events.applied(applied);
+            self.events.leases().applied(applied);
         }
         for (waiter, result) in effects.ops {
             // A send fails where nobody waits any more.

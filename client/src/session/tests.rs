@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdfast_core::attr::Mode;
 use holdfast_core::error::{ErrorKind, PosixError};
-use holdfast_core::id::{DirCookie, InodeId, LockOwner, VolumeId};
+use holdfast_core::id::{DirCookie, Epoch, InodeId, LockOwner, VolumeId};
 use holdfast_core::lease::Mode as LeaseMode;
 use holdfast_core::lock::{LockAsk, LockMode, LockRange, LockSpace};
 use holdfast_core::name::FileName;
@@ -19,7 +19,7 @@ use holdfast_proto::v1::server_message::Message as Answer;
 use holdfast_proto::volume::VolumeRef;
 use parking_lot::Mutex;
 
-use super::{Applied, InvalidateDone, Patience, Session, SessionEvents, SessionOptions};
+use super::{Applied, InvalidateDone, LeaseEvents, Patience, Session, SessionEvents, SessionOptions};
 use fake::{Fake, World};
 
 mod breaks;
@@ -49,9 +49,17 @@ impl SessionEvents for Told {
         self.lost.lock().push(lost.to_vec());
     }
 
-    fn leases(&self) -> Vec<(InodeId, LeaseMode)> {
+    fn leases(&self) -> &dyn LeaseEvents {
+        self
+    }
+}
+
+impl LeaseEvents for Told {
+    fn held(&self) -> Vec<(InodeId, LeaseMode)> {
         vec![(FILE, LeaseMode::Shared)]
     }
+
+    fn welcomed(&self, _epoch: Epoch) {}
 
     fn broken(&self) {
         self.leases.lock().push("broken".to_owned());

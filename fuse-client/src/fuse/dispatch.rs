@@ -35,6 +35,7 @@ use crate::stats::Stats;
 
 /// How long what was looked up on a second walk is kept, for the open that follows at once.
 const PINNED: Duration = Duration::from_secs(2);
+
 /// Everything that a request needs.
 #[derive(Debug)]
 pub(super) struct Dispatcher {

@@ -148,11 +148,7 @@ impl Notifier {
         let mut body = Output::default();
         body.u64(parent).u32(u32::try_from(name.len()).unwrap_or(0)).u32(0).raw(name).raw(&[0]);
         self.0.stats.invalidated();
-        match self.0.device.notify(abi::NOTIFY_INVAL_ENTRY, body.bytes()) {
-            // ENOENT: the kernel does not know the name (any more).
-            Ok(()) | Err(Errno::ENOENT | Errno::ENODEV | Errno::ECONNABORTED | Errno::ENOTCONN) => {}
-            Err(error) => tracing::error!(%error, parent, "the kernel did not drop a name"),
-        }
+        heard(self.0.device.notify(abi::NOTIFY_INVAL_ENTRY, body.bytes()), parent, "a name");
     }
 
     /// Ends the threads; what still waits is told done, as the kernel's copy goes with the mount.
@@ -231,11 +227,7 @@ impl Shared {
             loop {
                 match self.device.notify(abi::NOTIFY_INVAL_INODE, body.bytes()) {
                     Err(Errno::ENOENT) if told.elapsed() < TAKEN_UP => thread::sleep(Duration::from_millis(1)),
-                    Ok(()) | Err(Errno::ENOENT | Errno::ENODEV | Errno::ECONNABORTED | Errno::ENOTCONN) => break,
-                    Err(error) => {
-                        tracing::error!(%error, node = node.0, "the kernel did not drop attributes");
-                        break;
-                    }
+                    result => break heard(result, id, "attributes"),
                 }
             }
         }
@@ -249,11 +241,16 @@ impl Shared {
         let len = pending.end.map_or(0, |end| i64::try_from(end - pending.start).unwrap_or(0));
         body.u64(node.0).i64(start).i64(len);
         self.stats.invalidated();
-        match self.device.notify(abi::NOTIFY_INVAL_INODE, body.bytes()) {
-            // ENOENT: the kernel does not know the inode (any more).
-            Ok(()) | Err(Errno::ENOENT | Errno::ENODEV | Errno::ECONNABORTED | Errno::ENOTCONN) => {}
-            Err(error) => tracing::error!(%error, node = node.0, "the kernel did not drop pages of a file"),
-        }
+        heard(self.device.notify(abi::NOTIFY_INVAL_INODE, body.bytes()), node.0, "pages of a file");
+    }
+}
+
+/// What came of a notification about this node.
+fn heard(result: nix::Result<()>, node: NodeId, what: &str) {
+    match result {
+        // ENOENT: the kernel does not know it (any more); the others: there is no kernel any more.
+        Ok(()) | Err(Errno::ENOENT | Errno::ENODEV | Errno::ECONNABORTED | Errno::ENOTCONN) => {}
+        Err(error) => tracing::error!(%error, node, "the kernel did not drop {what}"),
     }
 }
 

@@ -1,14 +1,10 @@
 //! What the session tells the mount: others changed a file, or the session was lost.
 
 use std::sync::{Arc, OnceLock};
-
 use std::time::Instant;
 
-use holdfast_client::{
-    Answered, Applied, DescribeDone, Description, InvalidateDone, Invalidation, Question, SessionEvents,
-};
-use holdfast_core::id::{Epoch, InodeId};
-use holdfast_core::lease::Mode;
+use holdfast_client::{DescribeDone, Description, InvalidateDone, Invalidation, LeaseEvents, SessionEvents};
+use holdfast_core::id::InodeId;
 
 use crate::fs::FileSystem;
 use crate::fs::versions::CachedVersions;
@@ -44,28 +40,8 @@ impl SessionEvents for MountEvents {
         }
     }
 
-    fn leases(&self) -> Vec<(InodeId, Mode)> {
-        self.memory.leases()
-    }
-
-    fn welcomed(&self, epoch: Epoch) {
-        self.memory.welcomed(epoch);
-    }
-
-    fn broken(&self) {
-        self.memory.broken();
-    }
-
-    fn answered(&self, question: &Question, answered: &Answered) {
-        self.memory.answered(question, answered);
-    }
-
-    fn applied(&self, applied: &Applied) {
-        self.memory.applied(applied);
-    }
-
-    fn recalled(&self, ino: InodeId, keep: Option<Mode>) {
-        self.memory.recalled(ino, keep);
+    fn leases(&self) -> &dyn LeaseEvents {
+        &*self.memory
     }
 
     fn describe(&self, done: DescribeDone) {

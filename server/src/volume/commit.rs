@@ -206,7 +206,6 @@ impl Owner {
         }
         let mut queues = BTreeMap::new();
         for (&session, member) in &mut state.members {
-            member.queue_bytes = 0;
             let (replays, new) = recovery::split(std::mem::take(&mut member.queue));
             member.queue_bytes = new.iter().map(|queued| queued.op.op.weight()).sum();
             member.queue = new;

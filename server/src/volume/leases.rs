@@ -100,18 +100,13 @@ impl Leases {
     }
 
     /// A session's stream is gone, and with it what it had asked.
-    pub(super) fn forget_questions(&mut self, session: SessionId) {
+    fn forget_questions(&mut self, session: SessionId) {
         let claims = self.asked.iter().filter(|(_, asked)| asked.session == session);
         let claims: Vec<ClaimId> = claims.map(|(&claim, _)| claim).collect();
         for claim in claims {
             self.asked.remove(&claim);
             self.table.withdraw(claim);
         }
-    }
-
-    /// A session's operation does not wait any more.
-    pub(super) fn withdraw(&mut self, claim: ClaimId) {
-        self.table.withdraw(claim);
     }
 
     /// Sessions that were asked for something before `than` and have not given it back.
@@ -140,7 +135,13 @@ impl Leases {
     /// Whether a session was told to give something back. Not what the table says: that looks at all
     /// that the session has.
     fn owes(&self, session: SessionId) -> bool {
-        self.recalled.range((session, InodeId(0))..=(session, InodeId(u64::MAX))).next().is_some()
+        self.owed(session).next().is_some()
+    }
+
+    /// The inodes that a session was told to give back.
+    fn owed(&self, session: SessionId) -> impl Iterator<Item = InodeId> + '_ {
+        let told = self.recalled.range((session, InodeId(0))..=(session, InodeId(u64::MAX)));
+        told.map(|((_, ino), _)| *ino)
     }
 
     /// A session was told to give something back: it has the time that it was given first.
@@ -178,13 +179,20 @@ impl Leases {
 
     fn resumed(&mut self, session: SessionId, resumed: &Resumed) {
         self.table.resumed(session, &resumed.held, resumed.as_of);
-        let owed: Vec<InodeId> = self
-            .recalled
-            .range((session, InodeId(0))..=(session, InodeId(u64::MAX)))
-            .map(|((_, ino), _)| *ino)
-            .collect();
+        let owed: Vec<InodeId> = self.owed(session).collect();
         for ino in owed {
             self.settle_recall(session, ino);
+        }
+    }
+}
+
+impl State {
+    /// Nothing of a session waits for others any more: neither its questions nor its first operation.
+    pub(super) fn withdraw_claims(&mut self, session: SessionId) {
+        self.leases.forget_questions(session);
+        let blocked = self.members.get_mut(&session).and_then(|member| member.blocked.take());
+        if let Some(claim) = blocked {
+            self.leases.table.withdraw(claim);
         }
     }
 }
@@ -300,12 +308,9 @@ impl Owner {
     /// A session's stream is gone: nothing that it asked there can be answered, or lent. What it has given
     /// back counts.
     pub(super) fn forget_stream(&self, state: &mut Guard<'_>, session: SessionId) {
-        state.leases.forget_questions(session);
+        state.withdraw_claims(session);
         let Some(member) = state.members.get_mut(&session) else { return };
         member.later.retain(|(_, later)| matches!(later, Later::GiveBack(_)));
-        if let Some(claim) = member.blocked.take() {
-            state.leases.withdraw(claim);
-        }
         self.settle_leases(state);
     }
 

@@ -45,21 +45,16 @@ impl Owner {
         state.generations += 1;
         let generation = state.generations;
         let deadline = self.deadline();
-        state.leases.forget_questions(session);
+        state.withdraw_claims(session);
         let Some(member) = state.members.get_mut(&session) else { return Err(session_lost()) };
-        let blocked = member.blocked.take();
         member.end(Error::new(ErrorKind::Unavailable, "the session has opened another stream"));
         member.attach(hello, sender, generation);
         member.deadline = deadline;
         member.info.read_only = hello.read_only;
-        let live = member.standing == Standing::Live;
-        if let Some(claim) = blocked {
-            state.leases.withdraw(claim);
-        }
         if resumed {
             self.store.set_read_only(session, hello.read_only);
         }
-        if resumed && live {
+        if resumed && member.standing == Standing::Live {
             self.resume(&mut state, hello)?;
         }
         self.directory.insert(session, Arc::clone(self));
@@ -263,7 +258,6 @@ impl Owner {
         member.queue.clear();
         member.queue_bytes = 0;
         member.later.clear();
-        let blocked = member.blocked.take();
         if why != Leave::Goodbye {
             member.end(lost_by(why));
             warn!(
@@ -275,10 +269,7 @@ impl Owner {
                 "session ended; what it had not synced is lost"
             );
         }
-        state.leases.forget_questions(session);
-        if let Some(claim) = blocked {
-            state.leases.withdraw(claim);
-        }
+        state.withdraw_claims(session);
         self.directory.remove(session);
         if let Phase::Recovering(recovery) = &mut state.phase {
             recovery.complete(session);

@@ -67,6 +67,17 @@ impl Peer {
         self.say(Say::GiveBack(v1::GiveBack { ino, left: 0, seen: u64::MAX })).await;
     }
 
+    /// The next outcome; heartbeats may be answered before it.
+    async fn outcome_among_heartbeats(&mut self) -> v1::OpOutcome {
+        loop {
+            match self.hear().await.unwrap() {
+                Hear::Applied(mut applied) => return applied.outcomes.remove(0),
+                Hear::Heartbeat(_) | Hear::Durable(_) => {}
+                other => panic!("an outcome was due, this came: {other:?}"),
+            }
+        }
+    }
+
     /// Makes a file that nobody has a lease on.
     async fn made(&mut self, name: &str) -> u64 {
         self.act(create(name)).await.unwrap().attr.unwrap().ino
@@ -197,13 +208,7 @@ async fn who_does_not_give_back_is_fenced() {
         }
     }
     assert_eq!(two.hear_end().await.kind(), ErrorKind::SessionLost);
-    loop {
-        match one.hear().await.unwrap() {
-            Hear::Applied(applied) => return assert_eq!(applied.outcomes[0].error, 0),
-            Hear::Heartbeat(_) | Hear::Durable(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
+    assert_eq!(one.outcome_among_heartbeats().await.error, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -340,13 +345,7 @@ async fn who_has_given_back_is_not_fenced_for_what_its_give_back_waits_for() {
     }
     two.stage(9, &[7; 100_000]).await.unwrap();
     two.outcomes(1).await;
-    loop {
-        match one.hear().await.unwrap() {
-            Hear::Applied(applied) => return assert_eq!(applied.outcomes[0].error, 0),
-            Hear::Heartbeat(_) | Hear::Durable(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
+    assert_eq!(one.outcome_among_heartbeats().await.error, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,9 +4,10 @@
 //! comes between the two.
 
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
-use holdfast_core::id::{InodeId, SessionId};
+use holdfast_core::id::SessionId;
 use holdfast_core::lease::{Grant, Needs, Verdict};
 use holdfast_core::limits::UNANSWERED_OPS_MAX;
+use holdfast_core::session::BootTime;
 use holdfast_proto::lease::{Answered, Question, Reply};
 use holdfast_proto::namespace::{DirEntry, DirPage};
 
@@ -80,12 +81,7 @@ impl Owner {
 
     /// Lends what is on a page. What another session may change by itself has no attributes that could
     /// be told.
-    fn offer(
-        state: &mut State,
-        session: SessionId,
-        page: &mut DirPage,
-        now: holdfast_core::session::BootTime,
-    ) -> Vec<Grant> {
+    fn offer(state: &mut State, session: SessionId, page: &mut DirPage, now: BootTime) -> Vec<Grant> {
         let table = &mut state.leases.table;
         let mut grants = Vec::new();
         for entry in page.entries.iter_mut().filter(|entry| entry.attr.is_some()) {
@@ -120,6 +116,5 @@ fn page(page: store::DirPage) -> DirPage {
         cookie: entry.cookie,
         attr: entry.attr,
     };
-    let parent: InodeId = page.parent;
-    DirPage { entries: page.entries.into_iter().map(entry).collect(), end: page.end, parent }
+    DirPage { entries: page.entries.into_iter().map(entry).collect(), end: page.end, parent: page.parent }
 }
