@@ -58,7 +58,13 @@ async fn main() -> Result<()> {
 
 fn create(name: String) -> Op {
     let name = FileName::new(name).expect("a good name");
-    Op::Create { parent: InodeId::ROOT, name, node: NewNode::File { open: false }, mode: Mode::from_bits(0o644).into() }
+    Op::Create {
+        parent: InodeId::ROOT,
+        name,
+        node: NewNode::File { open: false },
+        mode: Mode::from_bits(0o644).into(),
+        ino: None,
+    }
 }
 
 /// User and system time of this process so far.

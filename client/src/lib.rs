@@ -25,6 +25,6 @@ pub use holdfast_proto::lock::LockConflict;
 pub use holdfast_proto::namespace::{DirEntry, DirPage, FsStat};
 pub use holdfast_proto::volume::{ServerInfo, VolumeRef};
 pub use session::{
-    Applied, DescribeDone, InvalidateDone, LeaseEvents, LockTicket, Patience, Session, SessionEvents, SessionInfo,
-    SessionOptions, SessionStats,
+    Answering, Applied, DescribeDone, Foretold, InvalidateDone, LeaseEvents, LockTicket, Patience, Session,
+    SessionEvents, SessionInfo, SessionOptions, SessionStats,
 };

@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdfast_core::attr::Attr;
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
-use holdfast_core::id::{DirCookie, InodeId};
+use holdfast_core::id::{DirCookie, InodeId, Seq};
 use holdfast_core::lease::GiveBack;
 use holdfast_core::limits::{INLINE_BYTES_MAX, IO_BYTES_MAX};
 use holdfast_core::lock::LockAsk;
@@ -54,8 +54,9 @@ pub use describe::DescribeDone;
 pub use invalidate::InvalidateDone;
 pub use lock::LockTicket;
 pub use options::{Applied, LeaseEvents, Patience, SessionEvents, SessionInfo, SessionOptions, SessionStats};
+pub use outcome::Outcome;
+pub use state::{Answering, Foretold};
 
-use outcome::Outcome;
 use shared::{Channels, Shared, new_session_id};
 use state::{StageJob, State};
 
@@ -219,7 +220,7 @@ impl Session {
     /// # Errors
     /// `Posix` is the file system's own answer; `Posix(Io)`: the session was lost before it came;
     /// `Timeout`: a soft mount's patience ended.
-    pub fn submit(&self, caller: Caller, op: Op) -> impl Future<Output = Result<OpReply>> + Send + use<> {
+    pub fn submit(&self, caller: Caller, op: Op) -> Outcome {
         let shared = self.shared();
         if let Op::Write { data: WriteData::Staged { .. }, .. } = op {
             return Outcome::refused(Error::new(
@@ -243,19 +244,29 @@ impl Session {
         }
     }
 
+    /// Answers a change here, under an exclusive lease on everything that it changes, and the lease on
+    /// the volume's room if it takes any. `foretell` says what the server will do; it is called if
+    /// nothing is in doubt, and must not call the session. The change has its place in the order when
+    /// this returns, is sent with what comes next or a few milliseconds later, and its outcome is
+    /// compared with what was foretold: see [`LeaseEvents::misread`]. `None`: the server must be asked.
+    pub fn answer(&self, foretell: impl FnOnce(&mut Answering<'_>) -> Option<Foretold>) -> Option<Seq> {
+        let shared = self.shared();
+        let now = shared.now();
+        let (seq, jobs, idle) = shared.update(|state| state.answer(now, foretell))?;
+        shared.counters.ops.fetch_add(1, Ordering::Relaxed);
+        shared.stage(jobs);
+        if idle {
+            shared.idle.notify_one();
+        }
+        Some(seq)
+    }
+
     /// Writes 1 byte to `IO_BYTES_MAX`, in its order like [`submit`](Self::submit). Up to
     /// `INLINE_BYTES_MAX` travel inside the operation, more beside it, at the same time.
     ///
     /// # Errors
     /// As [`submit`](Self::submit); `Invalid` for another length.
-    pub fn write(
-        &self,
-        caller: Caller,
-        ino: InodeId,
-        at: WriteAt,
-        data: Bytes,
-        kill_privileges: bool,
-    ) -> impl Future<Output = Result<OpReply>> + Send + use<> {
+    pub fn write(&self, caller: Caller, ino: InodeId, at: WriteAt, data: Bytes, kill_privileges: bool) -> Outcome {
         let shared = self.shared();
         let len = match u32::try_from(data.len()) {
             Ok(len) if (1..=IO_BYTES_MAX).contains(&data.len()) => len,
@@ -279,15 +290,15 @@ impl Session {
         &self,
         bytes: u64,
         outcome: oneshot::Receiver<Result<OpReply>>,
-        numbered: Result<Vec<StageJob>>,
+        numbered: Result<(Seq, Vec<StageJob>)>,
     ) -> Outcome {
         let shared = self.shared();
         match numbered {
-            Ok(jobs) => {
+            Ok((seq, jobs)) => {
                 shared.counters.ops.fetch_add(1, Ordering::Relaxed);
                 shared.counters.bytes_written.fetch_add(bytes, Ordering::Relaxed);
                 shared.stage(jobs);
-                Outcome::awaited(outcome)
+                Outcome::awaited(seq, outcome)
             }
             Err(error) => Outcome::refused(error),
         }

@@ -144,5 +144,63 @@ impl InodeId {
     pub const ROOT: Self = Self(1);
 }
 
+/// Inode numbers that one session gives to what it makes under its leases, before the server knows
+/// of it. The server gives each session a block that it gives to no other one, ever; the numbers of
+/// all blocks lie above those that it gives itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InodeBlock {
+    next: u64,
+    end: u64,
+}
+
+/// Where the blocks begin: the server's own numbers are those of operations, and stay far below.
+const BLOCKS_FROM: u64 = 1 << 56;
+/// Numbers in a block.
+const BLOCK_LEN: u64 = 1 << 28;
+/// Blocks that there are.
+const BLOCKS_MAX: u64 = 1 << 28;
+
+impl InodeBlock {
+    /// The block of this index, from 0; `None`: there is none.
+    #[must_use]
+    pub const fn of(index: u64) -> Option<Self> {
+        if index >= BLOCKS_MAX {
+            return None;
+        }
+        let first = BLOCKS_FROM + index * BLOCK_LEN;
+        Some(Self { next: first, end: first + BLOCK_LEN })
+    }
+
+    /// What is left of a block: the first number, and how many there are.
+    #[must_use]
+    pub const fn left(&self) -> (u64, u64) {
+        (self.next, self.end - self.next)
+    }
+
+    /// A block as the server has said it: the first number, and how many there are. `None`: they are
+    /// no numbers that a session may give.
+    #[must_use]
+    pub fn new(first: u64, count: u64) -> Option<Self> {
+        let end = first.checked_add(count)?;
+        let fits = count == 0 || (first >= BLOCKS_FROM && end <= BLOCKS_FROM + BLOCKS_MAX * BLOCK_LEN);
+        fits.then_some(Self { next: first, end })
+    }
+
+    /// The next number; `None`: all are given.
+    pub const fn take(&mut self) -> Option<InodeId> {
+        if self.next >= self.end {
+            return None;
+        }
+        self.next += 1;
+        Some(InodeId(self.next - 1))
+    }
+
+    /// Whether a number lies in one of the first `blocks` blocks.
+    #[must_use]
+    pub const fn is_of_first(blocks: u64, ino: InodeId) -> bool {
+        ino.0 >= BLOCKS_FROM && (ino.0 - BLOCKS_FROM) / BLOCK_LEN < blocks
+    }
+}
+
 #[cfg(test)]
 mod tests;

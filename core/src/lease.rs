@@ -17,7 +17,7 @@ mod holdings;
 mod table;
 
 pub use holdings::{Drop, GiveBack, Holdings, Step};
-pub use table::{ClaimId, Grant, Recall, Table, Verdict};
+pub use table::{ClaimId, Grant, Recall, Table, Use, Verdict};
 
 use crate::id::InodeId;
 
@@ -50,6 +50,14 @@ pub enum Target {
 /// Number of a grant, rising over all grants of a server's table; zero: before the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GrantNo(pub u64);
+
+/// Stands for the room that a volume has: whoever has a shared lease on it may answer changes that
+/// take space, within [`ROOM_BYTES`] and [`ROOM_INODES`] that the server has not yet applied.
+pub const ROOM: InodeId = InodeId(u64::MAX);
+/// Bytes that a session may have answered by itself under [`ROOM`] and not heard to be applied.
+pub const ROOM_BYTES: u64 = 32 << 20;
+/// Inodes, the same.
+pub const ROOM_INODES: u64 = 2048;
 
 /// What an operation or a question needs: each inode once.
 pub type Needs = Vec<(InodeId, Mode)>;

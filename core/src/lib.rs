@@ -17,6 +17,7 @@ pub mod limits;
 pub mod lock;
 pub mod name;
 pub mod op;
+pub mod predict;
 pub mod range;
 pub mod session;
 pub mod size;

@@ -10,6 +10,8 @@ pub const XATTR_VALUE_BYTES_MAX: usize = 65_536;
 pub const XATTR_LIST_BYTES_MAX: usize = 65_536;
 /// Largest file: 8 EiB less one page, so that the end of any page still fits Linux's `loff_t`.
 pub const FILE_BYTES_MAX: u64 = i64::MAX as u64 - 4095;
+/// Size that stat(2) shows of a directory, in bytes.
+pub const DIRECTORY_BYTES: u64 = 4096;
 /// Hard links to one file. ext4 stops at 65,000; ours only keeps the 32-bit count of stat(2) true.
 pub const LINKS_MAX: u32 = 1_000_000_000;
 /// Longest volume name, in bytes.

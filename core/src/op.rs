@@ -147,6 +147,9 @@ pub enum Op {
         node: NewNode,
         /// Permissions.
         mode: AskedMode,
+        /// Its number, where the client answered by itself: one of its session's own, see
+        /// [`InodeBlock`](crate::id::InodeBlock). Else the server gives one.
+        ino: Option<InodeId>,
     },
     /// open(2) with `O_TMPFILE`: a new file without a name, entered into the session's open files.
     /// Its first name comes from [`Op::Link`]; until then it goes with its last close.

@@ -18,6 +18,16 @@ impl Timestamp {
         if nanos < 1_000_000_000 { Some(Self { secs, nanos }) } else { None }
     }
 
+    /// The time so long after.
+    #[must_use]
+    pub fn after(self, span: Duration) -> Self {
+        let nanos = self.nanos + span.subsec_nanos();
+        let carry = nanos >= 1_000_000_000;
+        let secs = i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+        let nanos = if carry { nanos - 1_000_000_000 } else { nanos };
+        Self { secs: self.secs.saturating_add(secs).saturating_add(i64::from(carry)), nanos }
+    }
+
     /// The time so long before.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
@@ -31,6 +41,14 @@ impl Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_after_others() {
+        let time = Timestamp { secs: 10, nanos: 5 };
+        assert_eq!(time.after(Duration::new(3, 5)), Timestamp { secs: 13, nanos: 10 });
+        assert_eq!(time.after(Duration::new(0, 999_999_996)), Timestamp { secs: 11, nanos: 1 });
+        assert_eq!(time.after(Duration::from_secs(u64::MAX)), Timestamp { secs: i64::MAX, nanos: 5 });
+    }
 
     #[test]
     fn times_before_others() {

@@ -25,8 +25,8 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
-use holdfast_client::{Question, Reply as Answer, Session};
+use futures::future::{BoxFuture, Map};
+use holdfast_client::{Question, Reply as Answer, Session, session};
 use holdfast_core::attr::Attr;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
@@ -224,14 +224,31 @@ impl Shared {
         Entry { node: self.node(attr.ino), attr }
     }
 
+    /// Answers a change by itself, where the leases allow it.
+    fn answer(&self, caller: Caller, op: &Op) -> Option<OpReply> {
+        self.memory.change(caller, op, || ()).map(|(reply, ())| reply)
+    }
+
     /// Submits a change. It has its place in the order when this returns.
-    fn submit(&self, caller: Caller, op: Op) -> impl Future<Output = Outcome<OpReply>> + Send + 'static + use<> {
+    fn submit(&self, caller: Caller, op: Op) -> Submitted {
+        self.submit_holding(caller, op, || ()).1
+    }
+
+    /// The same, with something that is kept meanwhile. Locks are taken in this order: the memory's, the
+    /// tables' of what is open, the session's.
+    fn submit_holding<G>(&self, caller: Caller, op: Op, hold: impl FnOnce() -> G) -> (G, Submitted) {
         if !matches!(op, Op::Open { truncate: false, .. } | Op::Close { .. }) {
             // The kernel lets nothing through that its mount does not allow: it was remounted to be
             // written to.
             self.session.allow_changes();
         }
-        self.session.submit(caller, op).map(|outcome| outcome.map_err(|error| errno::answer(&error)))
+        let (held, outcome) = self.memory.submit(&op, || {
+            let held = hold();
+            let outcome = self.session.submit(caller, op.clone());
+            let seq = outcome.seq();
+            ((held, outcome), seq)
+        });
+        (held, outcome.map(|outcome| outcome.map_err(|error| errno::answer(&error))))
     }
 
     /// Tells the server that inodes are not open any more. Call it with the table locked.
@@ -278,6 +295,9 @@ fn file_name(name: &[u8]) -> Outcome<FileName> {
         NameError::Forbidden => PosixError::Invalid,
     })
 }
+
+/// The outcome of a change, when it comes.
+type Submitted = Map<session::Outcome, fn(holdfast_core::error::Result<OpReply>) -> Outcome<OpReply>>;
 
 /// Unwraps a checked argument, or answers at once.
 macro_rules! check {

@@ -10,6 +10,7 @@
 //! Memory is bounded: what was not used for long is given back unasked.
 //! Never waits, and never asks the server.
 
+mod foretell;
 mod state;
 
 use std::fmt;
@@ -17,11 +18,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use holdfast_client::session::WeakSession;
-use holdfast_client::{Answered, Applied, LeaseEvents, Question, Session};
+use holdfast_client::{Answered, Applied, Foretold, LeaseEvents, Question, Session};
 use holdfast_core::attr::Attr;
-use holdfast_core::id::{Epoch, InodeId};
+use holdfast_core::id::{Epoch, InodeId, Seq};
 use holdfast_core::lease::{GiveBack, Mode, Step, Target};
 use holdfast_core::name::FileName;
+use holdfast_core::op::{Caller, Op, OpReply};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use state::State;
@@ -133,6 +135,41 @@ impl Memory {
         Some(act(attr))
     }
 
+    /// Answers a change by itself, if the leases allow it and nothing is in doubt. `hold` is called before
+    /// that; what it gives is kept until the change has its place in the session's order, and given
+    /// back. `None`: the server must be asked.
+    pub(crate) fn change<G>(&self, caller: Caller, op: &Op, hold: impl FnOnce() -> G) -> Option<(OpReply, G)> {
+        let session = self.inner.session()?;
+        let (done, unused) = {
+            let mut state = self.inner.state.lock();
+            if !state.may_change(op) {
+                return None;
+            }
+            let held = hold();
+            let mut change = None;
+            let seq = session.answer(|answering| {
+                let foretold = change.insert(state.foretell(caller, op, answering)?);
+                Some(Foretold { caller, op: foretold.op.clone(), reply: foretold.reply.clone() })
+            })?;
+            let change = change?;
+            state.changed_here(&change, seq);
+            ((change.reply, held), state.unused(INODES_MAX))
+        };
+        self.give_up(unused);
+        Some(done)
+    }
+
+    /// Submits a change that the server decides. `submit` gives its number; what it may touch is in doubt
+    /// from here until its outcome.
+    pub(crate) fn submit<R>(&self, op: &Op, submit: impl FnOnce() -> (R, Option<Seq>)) -> R {
+        let mut state = self.inner.state.lock();
+        let (result, seq) = submit();
+        if let Some(seq) = seq {
+            state.submitted(op, seq);
+        }
+        result
+    }
+
     fn trusted(&self) -> Option<()> {
         self.inner.session()?.is_trusted().then_some(())
     }
@@ -155,6 +192,10 @@ impl Memory {
             learn(&mut state);
             state.unused(INODES_MAX)
         };
+        self.give_up(unused);
+    }
+
+    fn give_up(&self, unused: Vec<(InodeId, Option<Instant>)>) {
         for (ino, told) in unused {
             self.drop_copy(ino, told);
         }
@@ -210,19 +251,27 @@ impl LeaseEvents for Memory {
         self.inner.state.lock().forget_all();
     }
 
-    fn answered(&self, question: &Question, answered: &Answered) {
-        self.learn(|state| state.answered(question, answered));
+    fn answered(&self, question: &Question, behind: Seq, answered: &Answered) {
+        self.learn(|state| state.answered(question, behind, answered));
     }
 
     fn applied(&self, applied: &Applied) {
         self.learn(|state| state.applied(applied));
     }
 
+    fn misread(&self, op: &Op) {
+        self.inner.state.lock().misread(op);
+    }
+
     fn recalled(&self, ino: InodeId, keep: Option<Mode>) {
-        let (step, told) = {
+        let (lowered, step, told) = {
             let mut state = self.inner.state.lock();
-            (state.recalled(ino, keep), state.told(ino))
+            (state.lower_children(ino), state.recalled(ino, keep), state.told(ino))
         };
+        // Who asks for a directory asks for what is in it next.
+        for back in lowered {
+            self.inner.give_back(&back);
+        }
         match step {
             Step::Wait => {}
             Step::GiveBack(back) => self.inner.give_back(&back),

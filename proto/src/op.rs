@@ -88,12 +88,13 @@ pub fn logged_op(wire: v1::Op, seq: Seq) -> Result<LoggedOp> {
 fn op_to_wire(op: &Op) -> v1::op::Op {
     use v1::op::Op as Wire;
     match op {
-        Op::Create { parent, name, node, mode } => {
+        Op::Create { parent, name, node, mode, ino } => {
             let mut create = v1::Create {
                 parent: parent.0,
                 name: name.clone().into_bytes(),
                 mode: mode.mode.bits().into(),
                 umask: mode.umask.bits().into(),
+                ino: ino.map_or(0, |ino| ino.0),
                 ..v1::Create::default()
             };
             let kind = match node {
@@ -255,7 +256,8 @@ fn create_from_wire(create: v1::Create) -> Result<Op> {
         }
     };
     let asked = asked_mode(create.mode, create.umask)?;
-    Ok(Op::Create { parent: inode(create.parent)?, name: file_name(create.name)?, node, mode: asked })
+    let ino = (create.ino != 0).then_some(InodeId(create.ino));
+    Ok(Op::Create { parent: inode(create.parent)?, name: file_name(create.name)?, node, mode: asked, ino })
 }
 
 fn asked_mode(bits: u32, umask: u32) -> Result<AskedMode> {

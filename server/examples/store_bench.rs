@@ -39,7 +39,10 @@ impl Bench {
     fn create(&mut self, name: &str) -> Result<InodeId> {
         let name = FileName::new(name.to_owned())?;
         let node = NewNode::File { open: false };
-        match self.apply(Op::Create { parent: InodeId::ROOT, name, node, mode: Mode::from_bits(0o644).into() }, None)? {
+        match self.apply(
+            Op::Create { parent: InodeId::ROOT, name, node, mode: Mode::from_bits(0o644).into(), ino: None },
+            None,
+        )? {
             OpReply::Attr(attr) => Ok(attr.ino),
             other => bail!("a create answered {other:?}"),
         }

@@ -7,10 +7,11 @@
 use std::sync::{Arc, Weak};
 
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
-use holdfast_core::id::{Epoch, InodeId, Seq, SessionId, StageId};
+use holdfast_core::id::{Epoch, InodeBlock, InodeId, Seq, SessionId, StageId};
 use holdfast_core::lease::{GiveBack, Grant, Mode, Recall, Target};
 use holdfast_core::lock::{HeldLock, LockAsk, LockClaim};
 use holdfast_core::op::AppliedOp;
+use holdfast_core::time::Timestamp;
 use holdfast_core::volume::MountPolicy;
 use holdfast_proto::inspect::Description;
 use holdfast_proto::invalidate::Invalidation;
@@ -52,6 +53,9 @@ pub(crate) struct Welcome {
     pub(crate) times: LeaseTimes,
     pub(crate) policy: MountPolicy,
     pub(crate) resumed: bool,
+    pub(crate) now: Timestamp,
+    /// Inode numbers of its own.
+    pub(crate) block: InodeBlock,
 }
 
 /// A wish: everything up to `seq` on disk, and what others had applied before it came.
@@ -98,7 +102,10 @@ pub(crate) enum Outbound {
         seq: Seq,
         sync_id: u64,
     },
-    Heartbeat(u64),
+    Heartbeat {
+        id: u64,
+        now: Timestamp,
+    },
     Lock {
         id: u64,
         answer: LockAnswer,

@@ -20,14 +20,14 @@
 //! sync but `committing`. The store never waits for anybody and reads no clock.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::{Epoch, VolumeId};
 use holdfast_core::time::Timestamp;
-use holdfast_core::volume::Usage;
+use holdfast_core::volume::{Quota, Usage};
 use parking_lot::{Mutex, RwLock};
 
 use self::overlays::Overlays;
@@ -60,6 +60,8 @@ pub struct Store {
     segments: Segments,
     disk_reserve_bytes: u64,
     disk_full: AtomicBool,
+    /// Free bytes beyond the reserve, when the disk was looked at last.
+    disk_free: AtomicU64,
     committing: Mutex<()>,
     writer: Mutex<Writer>,
     overlays: RwLock<Overlays>,
@@ -145,6 +147,18 @@ impl Store {
         Ok(self.segments.free_bytes()?.saturating_sub(self.disk_reserve_bytes))
     }
 
+    /// What the volume may still take, by its limits and by the disk as it was at the last commit:
+    /// bytes and inodes.
+    #[must_use]
+    pub fn room(&self, quota: Quota) -> Usage {
+        let usage = self.overlays.read().usage;
+        let left = |limit: Option<u64>, used: u64| limit.map_or(u64::MAX, |limit| limit.saturating_sub(used));
+        Usage {
+            bytes: left(quota.bytes, usage.bytes).min(self.disk_free.load(Ordering::Relaxed)),
+            inodes: left(quota.inodes, usage.inodes),
+        }
+    }
+
     /// Appends data to the active segment: not yet durable, not yet part of any file. Takes the
     /// time of hashing and copying; several callers work in parallel.
     ///
@@ -205,7 +219,10 @@ impl Store {
     /// Asks the disk whether there is still room, for the operations that follow.
     fn look_at_disk(&self) {
         match self.segments.free_bytes() {
-            Ok(free) => self.disk_full.store(free < self.disk_reserve_bytes, Ordering::Relaxed),
+            Ok(free) => {
+                self.disk_full.store(free < self.disk_reserve_bytes, Ordering::Relaxed);
+                self.disk_free.store(free.saturating_sub(self.disk_reserve_bytes), Ordering::Relaxed);
+            }
             Err(error) => tracing::warn!(?error, "cannot see how much room the disk has"),
         }
     }

@@ -152,6 +152,8 @@ fn a_lock_goes_with_the_host_that_held_it_after_the_lease() {
     let Pair { a, b, cluster, _watchdog } = pair;
     let held = try_flock(&a.at("lock"), FlockArg::LockExclusiveNonblock).unwrap();
     let path = b.at("lock");
+    // Also asks for the leases that B needs to get at the file without A.
+    assert!(try_flock(&path, FlockArg::LockExclusiveNonblock).is_none(), "A lives");
     let died = Instant::now();
     a.kill();
     assert!(try_flock(&path, FlockArg::LockExclusiveNonblock).is_none(), "the dead host's lease still counts");

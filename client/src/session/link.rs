@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
-use holdfast_core::id::{Epoch, Seq};
+use holdfast_core::id::{Epoch, InodeBlock, Seq};
 use holdfast_core::session::BootTime;
+use holdfast_core::time::Timestamp;
 use holdfast_proto::attr::inode;
 use holdfast_proto::error::{from_status, posix_error};
 use holdfast_proto::invalidate::Invalidation;
@@ -110,8 +111,15 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
     let terms = read_terms(&welcome)?;
     shared.events.leases().welcomed(terms.epoch);
     let jobs: Vec<StageJob> = shared.turn(|state| state.welcome(&welcome, terms, hello_sent))?;
+    if let Some(server) = terms.now {
+        shared.update(|state| state.set_clock(server, shared.now()));
+    }
     shared.stage(jobs);
     Ok(Established { inbound, heartbeat: terms.heartbeat, since: Instant::now(), generation })
+}
+
+fn timestamp(wire: v1::Timestamp) -> Result<Timestamp> {
+    Timestamp::try_from(wire)
 }
 
 fn read_terms(welcome: &v1::Welcome) -> Result<Terms> {
@@ -128,6 +136,9 @@ fn read_terms(welcome: &v1::Welcome) -> Result<Terms> {
         epoch: Epoch(welcome.epoch),
         lease: Duration::from_millis(welcome.lease_ms.into()),
         heartbeat: Duration::from_millis(welcome.heartbeat_ms.into()),
+        now: welcome.now.map(timestamp).transpose().map_err(|error| distrust("welcome", error.message()))?,
+        block: InodeBlock::new(welcome.first_inode, welcome.inode_count)
+            .ok_or_else(|| distrust("welcome", "it gives inode numbers that are not a session's"))?,
     })
 }
 
@@ -307,7 +318,11 @@ async fn serve(shared: &Arc<Shared>, stream: Established) -> End {
 fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
     match message {
         Message::Applied(applied) => {
-            let effects = shared.update(|state| state.applied(applied.outcomes))?;
+            let outcomes = shared.look(|state| state.read_outcomes(applied.outcomes))?;
+            for applied in outcomes.iter().filter_map(|outcome| outcome.applied.as_ref()) {
+                shared.events.leases().applied(applied);
+            }
+            let effects = shared.update(|state| state.applied(outcomes));
             shared.carry_out(effects);
         }
         Message::Durable(durable) => {
@@ -316,7 +331,9 @@ fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
         }
         Message::Heartbeat(answer) => {
             let now = shared.now();
-            shared.update(|state| state.heartbeat_answered(answer.id, now));
+            let server = answer.now.map(timestamp).transpose();
+            let server = server.map_err(|error| distrust("heartbeat", error.message()))?;
+            shared.update(|state| state.heartbeat_answered(answer.id, server, now));
         }
         Message::Lock(answer) => {
             let result = match posix_error(answer.error) {
@@ -342,12 +359,13 @@ fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
         }
         Message::Answer(wire) => {
             let id = wire.id;
-            let Some(question) = shared.look(|state| state.question(id).cloned()) else {
+            let asked = shared.look(|state| state.question(id).map(|(question, behind)| (question.clone(), behind)));
+            let Some((question, behind)) = asked else {
                 return Err(distrust("answer", "nothing was asked under its number"));
             };
             let answered = Answered::from_wire(wire, &question);
             let answered = answered.map_err(|error| distrust("answer", error.message()))?;
-            shared.events.leases().answered(&question, &answered);
+            shared.events.leases().answered(&question, behind, &answered);
             shared.update(|state| state.answered(id, answered.result));
         }
         Message::Recall(wire) => {

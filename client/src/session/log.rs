@@ -15,8 +15,10 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use holdfast_core::attr::Attr;
 use holdfast_core::id::{CommitSeq, InodeId, Seq};
 use holdfast_core::op::{Caller, NewNode, Op, OpReply, OpResult, WriteData};
+use holdfast_core::time::Timestamp;
 
 /// What may be kept and sent.
 #[derive(Clone, Copy, Debug)]
@@ -36,9 +38,15 @@ pub(crate) struct Entry<W> {
     pub(crate) op: Op,
     /// The bytes of a staged write.
     pub(crate) payload: Option<Bytes>,
+    /// When it happened, where it was answered here.
+    pub(crate) time: Option<Timestamp>,
     /// Its place in the volume's order, once known.
     pub(crate) commit: Option<CommitSeq>,
     answer: Answer,
+    /// What was answered here, until the server has said the same.
+    foretold: Option<OpReply>,
+    /// Its outcome came, on whatever stream.
+    told: bool,
     /// Its outcome came on the present stream.
     heard: bool,
     waiter: Option<W>,
@@ -57,10 +65,14 @@ enum Answer {
 pub(crate) enum Answered<W> {
     /// The first one: tell whoever waits.
     First(Option<W>),
+    /// It was answered here, and so it is.
+    AsForetold,
     /// Told before; the operation was sent again.
     Again,
     /// Told before as done, and now the server says that it failed: these inodes lost a change.
     Undone(Vec<InodeId>),
+    /// It was answered here, and was done otherwise.
+    Misread,
     /// Nothing is kept under this number.
     Unknown,
 }
@@ -99,6 +111,18 @@ pub(crate) struct OpLog<W> {
     ever_sent: u64,
     weight: usize,
     weight_admitted: usize,
+}
+
+impl<W> Entry<W> {
+    /// Nobody was told its outcome.
+    pub(crate) fn is_unanswered(&self) -> bool {
+        self.answer == Answer::None
+    }
+
+    /// It was answered here, and the server has not yet said what became of it.
+    pub(crate) const fn is_foretold(&self) -> bool {
+        self.foretold.is_some()
+    }
 }
 
 impl<W> OpLog<W> {
@@ -148,7 +172,7 @@ impl<W> OpLog<W> {
         Seq(self.ever_sent)
     }
 
-    /// Every operation up to here is answered.
+    /// The outcome of every operation up to here has come.
     pub(crate) const fn answered(&self) -> Seq {
         Seq(self.answered)
     }
@@ -188,12 +212,33 @@ impl<W> OpLog<W> {
             caller,
             op,
             payload,
+            time: None,
             commit: None,
             answer: Answer::None,
+            foretold: None,
+            told: false,
             heard: false,
             waiter,
             weight,
         });
+        seq
+    }
+
+    /// Keeps an operation that was answered here.
+    pub(crate) fn push_answered(
+        &mut self,
+        caller: Caller,
+        op: Op,
+        payload: Option<Bytes>,
+        (time, reply): (Timestamp, OpReply),
+    ) -> Seq {
+        let created = created(&op, &reply);
+        let seq = self.push(caller, op, payload, None);
+        if let Some(entry) = self.entries.back_mut() {
+            entry.time = Some(time);
+            entry.answer = Answer::Done { created };
+            entry.foretold = Some(reply);
+        }
         seq
     }
 
@@ -239,17 +284,23 @@ impl<W> OpLog<W> {
             entry.commit = Some(commit);
         }
         let before = entry.answer;
+        let foretold = entry.foretold.take();
         entry.heard = true;
+        entry.told = true;
         entry.answer = match result {
             Err(_) => Answer::Failed,
             Ok(reply) => Answer::Done { created: created(&entry.op, reply) },
         };
         let answered = match before {
             Answer::None => Answered::First(entry.waiter.take()),
+            Answer::Done { .. } if foretold.as_ref().is_some_and(|reply| is_same(result, reply)) => {
+                Answered::AsForetold
+            }
+            Answer::Done { .. } if foretold.is_some() && result.is_ok() => Answered::Misread,
             Answer::Done { created } if result.is_err() => Answered::Undone(touched(&entry.op, created)),
             Answer::Done { .. } | Answer::Failed => Answered::Again,
         };
-        while self.entry(Seq(self.answered + 1)).is_some_and(|entry| entry.answer != Answer::None) {
+        while self.entry(Seq(self.answered + 1)).is_some_and(|entry| entry.told) {
             self.answered += 1;
         }
         self.forget();
@@ -293,6 +344,7 @@ impl<W> OpLog<W> {
         };
         entry.op = Op::Close { ino: InodeId(u64::MAX) };
         entry.payload = None;
+        entry.foretold = None;
         Some((entry.waiter.take(), lost))
     }
 
@@ -317,7 +369,7 @@ impl<W> OpLog<W> {
     /// Lets go of what nobody can ask for any more.
     fn forget(&mut self) {
         while let Some(entry) = self.entries.front() {
-            let done = entry.answer != Answer::None && self.first <= self.durable && self.first <= self.sent;
+            let done = entry.told && self.first <= self.durable && self.first <= self.sent;
             if !done {
                 break;
             }
@@ -333,6 +385,19 @@ impl<W> OpLog<W> {
     }
 }
 
+/// Whether the server has done what was foretold. That there are no xattrs it may know better.
+fn is_same(result: &OpResult, foretold: &OpReply) -> bool {
+    let same = |a: &Attr, b: &Attr| *a == Attr { no_xattrs: a.no_xattrs, ..*b };
+    match (result, foretold) {
+        (Ok(OpReply::Attr(a)), OpReply::Attr(b)) => same(a, b),
+        (Ok(OpReply::Written { offset: at, len, attr: a }), OpReply::Written { offset, len: wanted, attr: b }) => {
+            at == offset && len == wanted && same(a, b)
+        }
+        (Ok(done), foretold) => done == foretold,
+        (Err(_), _) => false,
+    }
+}
+
 /// The inode that an operation made.
 fn created(op: &Op, reply: &OpReply) -> Option<InodeId> {
     match (op, reply) {
@@ -342,7 +407,7 @@ fn created(op: &Op, reply: &OpReply) -> Option<InodeId> {
 }
 
 /// Inodes that an operation changes: whose fsync must tell of its loss.
-fn touched(op: &Op, created: Option<InodeId>) -> Vec<InodeId> {
+pub(crate) fn touched(op: &Op, created: Option<InodeId>) -> Vec<InodeId> {
     match op {
         Op::Create { parent, .. } => created.into_iter().chain([*parent]).collect(),
         Op::CreateUnnamed { .. } => created.into_iter().collect(),

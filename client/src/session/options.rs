@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_core::id::{Epoch, InodeId, VolumeId};
+use holdfast_core::id::{Epoch, InodeId, Seq, VolumeId};
 use holdfast_core::lease::{Grant, Mode};
 use holdfast_core::op::{Op, OpResult};
 use holdfast_core::volume::MountPolicy;
@@ -95,10 +95,15 @@ pub trait LeaseEvents: Send + Sync {
     fn broken(&self);
 
     /// The answer to a question, with what was lent; in the server's order with all of these calls.
-    fn answered(&self, question: &Question, answered: &Answered);
+    /// `behind`: it was asked behind this operation, and before the next.
+    fn answered(&self, question: &Question, behind: Seq, answered: &Answered);
 
-    /// An operation of this session was carried out, or failed.
+    /// An operation of this session that the server decided was carried out, or failed.
     fn applied(&self, applied: &Applied);
+
+    /// An operation that was answered here was done otherwise, or not at all: what is known of what it
+    /// touches is wrong.
+    fn misread(&self, op: &Op);
 
     /// The server wants a lease back, down to what may be kept: answer with
     /// [`Session::give_back`](crate::Session::give_back) when nothing relies on the rest any more.
@@ -118,7 +123,9 @@ impl LeaseEvents for NoLeases {
 
     fn broken(&self) {}
 
-    fn answered(&self, _question: &Question, _answered: &Answered) {}
+    fn answered(&self, _question: &Question, _behind: Seq, _answered: &Answered) {}
+
+    fn misread(&self, _op: &Op) {}
 
     fn applied(&self, _applied: &Applied) {}
 
@@ -128,6 +135,8 @@ impl LeaseEvents for NoLeases {
 /// What became of an operation.
 #[derive(Clone, Debug)]
 pub struct Applied {
+    /// Its number.
+    pub seq: Seq,
     /// The operation.
     pub op: Op,
     /// Its outcome.

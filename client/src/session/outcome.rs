@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use holdfast_core::error::{Error, Result};
+use holdfast_core::id::Seq;
 use holdfast_core::op::OpReply;
 use tokio::sync::oneshot;
 
@@ -12,11 +13,11 @@ use crate::session::lost;
 
 /// The outcome of an operation, when it comes.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// It was never numbered; why. Told once.
     Refused(Option<Error>),
-    /// The link's task tells it.
-    Awaited(oneshot::Receiver<Result<OpReply>>),
+    /// The link's task tells it. With its number.
+    Awaited(Seq, oneshot::Receiver<Result<OpReply>>),
 }
 
 impl Outcome {
@@ -24,8 +25,17 @@ impl Outcome {
         Self::Refused(Some(error))
     }
 
-    pub(crate) const fn awaited(outcome: oneshot::Receiver<Result<OpReply>>) -> Self {
-        Self::Awaited(outcome)
+    pub(crate) const fn awaited(seq: Seq, outcome: oneshot::Receiver<Result<OpReply>>) -> Self {
+        Self::Awaited(seq, outcome)
+    }
+
+    /// The operation's number in the session; `None`: it was never numbered.
+    #[must_use]
+    pub const fn seq(&self) -> Option<Seq> {
+        match self {
+            Self::Refused(_) => None,
+            Self::Awaited(seq, _) => Some(*seq),
+        }
     }
 }
 
@@ -35,7 +45,9 @@ impl Future for Outcome {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
             Self::Refused(error) => Poll::Ready(Err(error.take().unwrap_or_else(lost))),
-            Self::Awaited(outcome) => Pin::new(outcome).poll(cx).map(|answer| answer.unwrap_or_else(|_| Err(lost()))),
+            Self::Awaited(_, outcome) => {
+                Pin::new(outcome).poll(cx).map(|answer| answer.unwrap_or_else(|_| Err(lost())))
+            }
         }
     }
 }

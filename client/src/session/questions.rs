@@ -2,8 +2,9 @@
 //!
 //! A stream carries a bounded number of them at a time; the rest wait here for their turn.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use holdfast_core::id::Seq;
 use holdfast_proto::lease::Question;
 use holdfast_proto::v1::client_message::Message;
 
@@ -15,13 +16,13 @@ const ON_THE_WIRE_MAX: usize = 1024;
 pub(crate) struct Questions<W> {
     last_id: u64,
     asked: BTreeMap<u64, (Question, W)>,
-    /// Those that are on the wire.
-    said: BTreeSet<u64>,
+    /// Those that are on the wire, and the operation that each is behind.
+    said: BTreeMap<u64, Seq>,
 }
 
 impl<W> Questions<W> {
     pub(crate) const fn new() -> Self {
-        Self { last_id: 0, asked: BTreeMap::new(), said: BTreeSet::new() }
+        Self { last_id: 0, asked: BTreeMap::new(), said: BTreeMap::new() }
     }
 
     /// Somebody asks.
@@ -30,20 +31,21 @@ impl<W> Questions<W> {
         self.asked.insert(self.last_id, (question, waiter));
     }
 
-    /// The next message, if there is room for one.
-    pub(crate) fn say(&mut self) -> Option<Message> {
+    /// The next message, if there is room for one. It goes out behind this operation.
+    pub(crate) fn say(&mut self, behind: Seq) -> Option<Message> {
         if self.said.len() >= ON_THE_WIRE_MAX {
             return None;
         }
-        let next = self.said.last().map_or(0, |last| last + 1);
+        let next = self.said.last_key_value().map_or(0, |(last, _)| last + 1);
         let (&id, (question, _)) = self.asked.range(next..).next()?;
-        self.said.insert(id);
+        self.said.insert(id, behind);
         Some(Message::Question(question.to_wire(id)))
     }
 
-    /// What was asked under a number.
-    pub(crate) fn question(&self, id: u64) -> Option<&Question> {
-        self.asked.get(&id).filter(|_| self.said.contains(&id)).map(|(question, _)| question)
+    /// What was asked under a number, and behind which operation.
+    pub(crate) fn question(&self, id: u64) -> Option<(&Question, Seq)> {
+        let behind = *self.said.get(&id)?;
+        self.asked.get(&id).map(|(question, _)| (question, behind))
     }
 
     /// It is answered: whoever waits.
@@ -92,12 +94,13 @@ mod tests {
         let mut questions = Questions::new();
         questions.ask(question(5), "a");
         questions.ask(question(6), "b");
-        assert_eq!((id(questions.say()), id(questions.say()), id(questions.say())), (Some(1), Some(2), None));
-        assert_eq!(questions.question(2), Some(&question(6)));
+        let mut say = |behind| id(questions.say(Seq(behind)));
+        assert_eq!((say(3), say(4), say(4)), (Some(1), Some(2), None));
+        assert_eq!(questions.question(2), Some((&question(6), Seq(4))));
         assert_eq!((questions.answered(2), questions.answered(2)), (Some("b"), None));
         questions.rewind();
         assert!(questions.question(1).is_none());
-        assert_eq!((id(questions.say()), id(questions.say())), (Some(1), None));
+        assert_eq!((id(questions.say(Seq(5))), id(questions.say(Seq(5)))), (Some(1), None));
         assert_eq!((questions.wreck(), questions.is_waiting()), (vec!["a"], false));
     }
 
@@ -107,10 +110,10 @@ mod tests {
         for ino in 1..=ON_THE_WIRE_MAX as u64 + 2 {
             questions.ask(question(ino), ino);
         }
-        let said = std::iter::from_fn(|| id(questions.say())).count();
+        let said = std::iter::from_fn(|| id(questions.say(Seq(0)))).count();
         assert_eq!(said, ON_THE_WIRE_MAX);
         assert_eq!(questions.answered(7), Some(7));
-        assert_eq!(id(questions.say()).unwrap(), ON_THE_WIRE_MAX as u64 + 1);
-        assert!(questions.say().is_none());
+        assert_eq!(id(questions.say(Seq(0))).unwrap(), ON_THE_WIRE_MAX as u64 + 1);
+        assert!(questions.say(Seq(0)).is_none());
     }
 }

@@ -25,6 +25,7 @@ use crate::session::backoff::Backoff;
 use crate::session::options::Patience;
 use crate::session::shared::{Channels, Shared};
 use crate::session::stage::session_call;
+use crate::session::state::State;
 
 /// How long a session that a read found lost may take to be made anew before it is asked again.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -110,7 +111,23 @@ impl Shared {
         }
     }
 
+    /// Waits until the server has applied what was answered here about an inode.
+    async fn settled(&self, ino: InodeId) {
+        if let Some(settled) = self.update(|state| state.settle(ino)) {
+            // An error: the session is lost, and with it what was to be waited for.
+            let _ = settled.await;
+        }
+    }
+
+    /// The same for everything that was answered here.
+    async fn all_settled(&self) {
+        if let Some(settled) = self.update(State::settle_all) {
+            let _ = settled.await;
+        }
+    }
+
     pub(crate) async fn lookup(&self, parent: InodeId, name: Bytes) -> Result<Attr> {
+        self.settled(parent).await;
         let message = v1::LookupRequest { parent: parent.0, name };
         let answer = self.ask(&message, |channels, request| {
             let mut names = names(channels);
@@ -120,6 +137,7 @@ impl Shared {
     }
 
     pub(crate) async fn getattr(&self, ino: InodeId) -> Result<Attr> {
+        self.settled(ino).await;
         let message = v1::GetAttrRequest { ino: ino.0 };
         let answer = self.ask(&message, |channels, request| {
             let mut names = names(channels);
@@ -136,6 +154,7 @@ impl Shared {
         max: u32,
         with_attributes: bool,
     ) -> Result<DirPage> {
+        self.settled(ino).await;
         let entries_max = max.min(u32::try_from(DIR_PAGE_ENTRIES_MAX).unwrap_or(u32::MAX));
         let message = v1::ReadDirRequest { ino: ino.0, after: after.0, entries_max, with_attributes };
         let answer = self.ask(&message, |channels, request| {
@@ -151,6 +170,7 @@ impl Shared {
     }
 
     pub(crate) async fn readlink(&self, ino: InodeId) -> Result<Bytes> {
+        self.settled(ino).await;
         let message = v1::ReadLinkRequest { ino: ino.0 };
         let answer = self.ask(&message, |channels, request| {
             let mut names = names(channels);
@@ -160,6 +180,7 @@ impl Shared {
     }
 
     pub(crate) async fn getxattr(&self, ino: InodeId, name: &XattrName) -> Result<Bytes> {
+        self.settled(ino).await;
         let message = v1::GetXattrRequest { ino: ino.0, name: name.clone().into_bytes() };
         let answer = self.ask(&message, |channels, request| {
             let mut names = names(channels);
@@ -169,6 +190,7 @@ impl Shared {
     }
 
     pub(crate) async fn listxattr(&self, ino: InodeId) -> Result<Vec<XattrName>> {
+        self.settled(ino).await;
         let message = v1::ListXattrRequest { ino: ino.0 };
         let answer = self.ask(&message, |channels, request| {
             let mut names = names(channels);
@@ -178,6 +200,7 @@ impl Shared {
     }
 
     pub(crate) async fn statfs(&self) -> Result<FsStat> {
+        self.all_settled().await;
         let answer = self.ask(&v1::StatFsRequest {}, |channels, request| {
             let mut names = names(channels);
             async move { names.stat_fs(request).await }
@@ -186,6 +209,7 @@ impl Shared {
     }
 
     pub(crate) async fn seek(&self, ino: InodeId, offset: u64, hole: bool) -> Result<u64> {
+        self.settled(ino).await;
         let message = v1::SeekRequest { ino: ino.0, offset, hole };
         let answer = self.ask(&message, |channels, request| {
             let mut data = data(channels);
@@ -196,6 +220,7 @@ impl Shared {
     }
 
     pub(crate) async fn read(&self, ino: InodeId, offset: u64, len: u32) -> Result<ReadData> {
+        self.settled(ino).await;
         let len = len.min(u32::try_from(IO_BYTES_MAX).unwrap_or(u32::MAX));
         let message = v1::ReadRequest { ino: ino.0, offset, len };
         let mut damaged_before = false;

@@ -174,8 +174,8 @@ impl Shared {
 
     /// Carries out what a change of the state asks for.
     pub(crate) fn carry_out(self: &Arc<Self>, effects: Effects) {
-        for applied in &effects.applied {
-            self.events.leases().applied(applied);
+        for op in &effects.misread {
+            self.events.leases().misread(op);
         }
         for (waiter, result) in effects.ops {
             // A send fails where nobody waits any more.
@@ -186,7 +186,7 @@ impl Shared {
         }
         self.stage(effects.stages);
         if !effects.lost.is_empty() {
-            tracing::error!(inodes = ?effects.lost, "the server could not repeat changes that it had applied before it was restarted");
+            tracing::error!(inodes = ?effects.lost, "changes that were answered are lost: the server could not carry them out, or not repeat them after it was restarted");
         }
     }
 

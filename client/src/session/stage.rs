@@ -70,9 +70,11 @@ async fn refused(shared: &Shared, job: &StageJob, error: Error) {
         tokio::time::sleep(poll).await;
     }
     tracing::warn!(seq = job.seq.0, %error, "the server refused the data of a write");
-    if shared.update(|state| state.withdraw(job, error)) {
-        shared.kick.notify_one();
+    let Some(answered) = shared.update(|state| state.withdraw(job, error)) else { return };
+    if let Some(op) = answered {
+        shared.events.leases().misread(&op);
     }
+    shared.kick.notify_one();
 }
 
 /// A call that names its session.

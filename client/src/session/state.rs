@@ -6,6 +6,8 @@
 
 mod end;
 mod leases;
+mod local;
+mod outcomes;
 mod stream;
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
@@ -14,26 +16,28 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
-use holdfast_core::id::{Epoch, InodeId, Seq, SessionId, StageId, VolumeId};
+use holdfast_core::id::{Epoch, InodeBlock, InodeId, Seq, SessionId, StageId, VolumeId};
 use holdfast_core::lease::Mode;
 use holdfast_core::limits::UNANSWERED_OPS_MAX;
 use holdfast_core::lock::LockAsk;
 use holdfast_core::op::{Caller, Op, OpReply, WriteAt, WriteData};
 use holdfast_core::session::BootTime;
+use holdfast_core::time::Timestamp;
 use holdfast_core::volume::MountPolicy;
-use holdfast_proto::lease::{self, Reply};
+use holdfast_proto::lease::Reply;
 use holdfast_proto::lock::LockConflict;
-use holdfast_proto::outcome::applied_op;
 use holdfast_proto::v1::{self, client_message::Message};
 use tokio::sync::oneshot;
 
 use crate::admin::distrust;
-use crate::session::Applied;
 use crate::session::locks::{LockResult, Locks};
-use crate::session::log::{Answered, Limits, OpLog, changes_something, opened};
+use crate::session::log::{Limits, OpLog, changes_something};
 use crate::session::questions::Questions;
 use crate::session::state::leases::Parked;
+use crate::session::state::local::Local;
+
 use crate::session::syncs::Syncs;
+pub use local::{Answering, Foretold};
 
 pub(crate) type OpWaiter = oneshot::Sender<Result<OpReply>>;
 pub(crate) type AnswerWaiter = oneshot::Sender<Result<Reply>>;
@@ -68,6 +72,10 @@ pub(crate) struct Terms {
     pub(crate) epoch: Epoch,
     pub(crate) lease: Duration,
     pub(crate) heartbeat: Duration,
+    /// The server's clock.
+    pub(crate) now: Option<Timestamp>,
+    /// Inode numbers of the session's own, if it is new.
+    pub(crate) block: InodeBlock,
 }
 
 /// Data to be staged for the operation of this number, which names it.
@@ -111,6 +119,8 @@ pub(crate) struct State {
     owed: BTreeSet<InodeId>,
     /// In their old order.
     parked: Vec<Parked>,
+    /// What is answered here.
+    local: Local,
     outbox: VecDeque<Message>,
     /// Messages that go out behind an operation.
     ordered: VecDeque<(Seq, Message)>,
@@ -129,13 +139,13 @@ pub(crate) struct State {
 /// What a message of the server's leads to outside of the state.
 #[derive(Debug, Default)]
 pub(crate) struct Effects {
-    /// What became of operations, for who remembers.
-    pub(crate) applied: Vec<Applied>,
     pub(crate) ops: Vec<(OpWaiter, Result<OpReply>)>,
     pub(crate) syncs: Vec<SyncWaiter>,
     pub(crate) stages: Vec<StageJob>,
     /// Inodes that lost a change although their session lives.
     pub(crate) lost: Vec<InodeId>,
+    /// Operations whose answer here is not what the server has done.
+    pub(crate) misread: Vec<Op>,
 }
 
 /// How a session introduces itself.
@@ -172,6 +182,7 @@ impl State {
             questions: Questions::new(),
             owed: BTreeSet::new(),
             parked: Vec::new(),
+            local: Local::default(),
             outbox: VecDeque::new(),
             ordered: VecDeque::new(),
             confirmed: Vec::new(),
@@ -213,13 +224,14 @@ impl State {
     // === operations ===
 
     /// Numbers an operation. Data to be staged now comes back.
-    pub(crate) fn submit(&mut self, caller: Caller, op: Op, waiter: OpWaiter) -> Result<Vec<StageJob>> {
+    pub(crate) fn submit(&mut self, caller: Caller, op: Op, waiter: OpWaiter) -> Result<(Seq, Vec<StageJob>)> {
         self.check_open()?;
         if self.read_only && changes_something(&op) {
             return Err(PosixError::ReadOnly.into());
         }
-        self.log.push(caller, op, None, Some(waiter));
-        Ok(self.admit())
+        self.is_decided_elsewhere(&op, self.log.next_seq());
+        let seq = self.log.push(caller, op, None, Some(waiter));
+        Ok((seq, self.admit()))
     }
 
     /// Numbers an operation that nobody waits for. True: somebody must see to it that it is sent.
@@ -246,15 +258,15 @@ impl State {
         (ino, at, kill_privileges): (InodeId, WriteAt, bool),
         (payload, len): (Bytes, u32),
         waiter: OpWaiter,
-    ) -> Result<Vec<StageJob>> {
+    ) -> Result<(Seq, Vec<StageJob>)> {
         self.check_open()?;
         if self.read_only {
             return Err(PosixError::ReadOnly.into());
         }
         // The number of the operation is unique in the session, so it names its data too.
         let data = WriteData::Staged { stage: StageId(self.log.next_seq().0), len };
-        self.log.push(caller, Op::Write { ino, at, data, kill_privileges }, Some(payload), Some(waiter));
-        Ok(self.admit())
+        let seq = self.log.push(caller, Op::Write { ino, at, data, kill_privileges }, Some(payload), Some(waiter));
+        Ok((seq, self.admit()))
     }
 
     /// Lets operations go that fit within the limits.
@@ -279,19 +291,24 @@ impl State {
         Some(StageJob { generation: self.generation, session: self.session, seq, data })
     }
 
-    /// Staging failed for good: the operation is taken back and its caller told. False: it was
-    /// answered already.
-    pub(crate) fn withdraw(&mut self, job: &StageJob, error: Error) -> bool {
+    /// Staging failed for good: the operation is taken back and its caller told. `None`: it was
+    /// answered already. `Some(Some(op))`: this was answered here, and is lost.
+    pub(crate) fn withdraw(&mut self, job: &StageJob, error: Error) -> Option<Option<Op>> {
         if job.session != self.session {
-            return false;
+            return None;
         }
-        let Some((waiter, lost)) = self.log.withdraw(job.seq) else { return false };
+        let entry = self.log.entry(job.seq)?;
+        let answered = entry.time.map(|_| entry.op.clone());
+        let (waiter, lost) = self.log.withdraw(job.seq)?;
         self.losses.extend(lost);
+        if let Some(op) = &answered {
+            self.is_applied(job.seq, op, None);
+        }
         if let Some(waiter) = waiter {
             // Nobody waits any more: then nobody wants to know.
             let _ = waiter.send(Err(error));
         }
-        true
+        Some(answered)
     }
 
     /// Whether an operation still waits for its answer on this stream.
@@ -396,55 +413,6 @@ impl State {
     }
 
     // === what the server says ===
-
-    /// Outcomes of operations.
-    pub(crate) fn applied(&mut self, outcomes: Vec<v1::OpOutcome>) -> Result<Effects> {
-        let mut effects = Effects { ops: Vec::with_capacity(outcomes.len()), ..Effects::default() };
-        for mut wire in outcomes {
-            let seq = Seq(wire.seq);
-            if seq > self.log.ever_sent() {
-                return Err(distrust("outcome", &format!("operation {seq} was never sent")));
-            }
-            let Some(entry) = self.log.entry(seq) else { continue };
-            let commit = holdfast_core::id::CommitSeq(wire.commit);
-            let grants = wire.grants.iter().map(lease::grant).collect::<Result<Vec<_>>>();
-            let grants = grants.map_err(|error| distrust("grant", error.message()))?;
-            let changed = std::mem::take(&mut wire.changed).into_iter().map(InodeId).collect();
-            let (result, defect) = match applied_op(wire, &entry.op) {
-                Ok(applied) => (applied.result, None),
-                Err(error) => (Err(PosixError::Io), Some(distrust("outcome of an operation", error.message()))),
-            };
-            let open = result.as_ref().ok().and_then(|reply| opened(&entry.op, reply));
-            let close = if let Op::Close { ino } = entry.op { Some(ino) } else { None };
-            let (caller, op, payload) = (entry.caller, entry.op.clone(), entry.payload.clone());
-            match self.log.outcome(seq, commit, &result) {
-                Answered::First(waiter) if Self::is_put_off(&result) => {
-                    self.park(seq, Parked { caller, op, payload, waiter });
-                }
-                Answered::First(waiter) => {
-                    effects.applied.push(Applied { op, result: result.clone(), grants, changed });
-                    self.opens.extend(open);
-                    if let Some(ino) = close {
-                        self.opens.remove(&ino);
-                    }
-                    if let Some(defect) = &defect {
-                        tracing::error!(%seq, error = %defect, "an operation got an answer that cannot be");
-                    }
-                    if let Some(waiter) = waiter {
-                        effects.ops.push((waiter, defect.map_or_else(|| result.map_err(Error::from), Err)));
-                    }
-                }
-                Answered::Undone(inodes) => {
-                    self.losses.extend(&inodes);
-                    effects.lost.extend(inodes);
-                }
-                Answered::Again | Answered::Unknown => {}
-            }
-        }
-        effects.stages = self.admit();
-        effects.stages.extend(self.unpark());
-        Ok(effects)
-    }
 
     /// Operations are on disk.
     pub(crate) fn durable(&mut self, seq: Seq, sync_id: u64) -> Result<Effects> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdfast_core::attr::Mode;
 use holdfast_core::error::{ErrorKind, PosixError};
-use holdfast_core::id::{DirCookie, Epoch, InodeId, LockOwner, VolumeId};
+use holdfast_core::id::{DirCookie, Epoch, InodeId, LockOwner, Seq, VolumeId};
 use holdfast_core::lease::Mode as LeaseMode;
 use holdfast_core::lock::{LockAsk, LockMode, LockRange, LockSpace};
 use holdfast_core::name::FileName;
@@ -65,7 +65,11 @@ impl LeaseEvents for Told {
         self.leases.lock().push("broken".to_owned());
     }
 
-    fn answered(&self, _question: &Question, answered: &Answered) {
+    fn misread(&self, _op: &Op) {
+        self.leases.lock().push("misread".to_owned());
+    }
+
+    fn answered(&self, _question: &Question, _behind: Seq, answered: &Answered) {
         self.leases.lock().push(format!("answered {}", answered.grants.len()));
     }
 
@@ -95,6 +99,7 @@ fn create(name: &[u8]) -> Op {
         name: FileName::new(name.to_vec()).unwrap(),
         node: NewNode::File { open: false },
         mode: Mode::from_bits(0o644).into(),
+        ino: None,
     }
 }
 

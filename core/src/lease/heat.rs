@@ -37,6 +37,11 @@ impl Heat {
         self.last_use = Some((by, mode));
     }
 
+    /// Whether this session was the last to use it, or nobody has, and it is not hot.
+    pub(super) fn is_only_for(&self, session: SessionId, now: BootTime) -> bool {
+        self.last_use.is_none_or(|(last, _)| last == session) && !self.is_hot(now)
+    }
+
     /// Whether nothing is to be lent on it.
     pub(super) fn is_hot(&self, now: BootTime) -> bool {
         self.hot && self.last_conflict.is_some_and(|last| now.0.saturating_sub(last.0) < COOL_AFTER)

@@ -16,6 +16,8 @@
 
 mod lend;
 
+pub use lend::Use;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::heat::Heat;

@@ -7,7 +7,7 @@ use holdfast_client::ReadData;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
 use holdfast_core::limits::IO_BYTES_MAX;
-use holdfast_core::op::{AllocateMode, COPY_BYTES_MAX, Caller, Op, OpReply, WriteAt};
+use holdfast_core::op::{AllocateMode, COPY_BYTES_MAX, Caller, Op, OpReply, WriteAt, WriteData};
 use holdfast_core::range::ByteRange;
 use nix::fcntl::{FallocateFlags, OFlag};
 
@@ -58,12 +58,29 @@ impl FileSystem {
             return Reply::Now(Err(PosixError::FileTooLarge));
         }
         let at = if append { WriteAt::End } else { WriteAt::Offset(offset) };
-        // As for any change.
-        self.shared.session.allow_changes();
-        let written = self.shared.session.write(caller, ino, at, data, killer.is_some());
         let shared = Arc::clone(&self.shared);
         // Behind a write through its page cache the kernel sends an fsync itself.
         let sync = bypass && flags.contains(OFlag::O_DSYNC);
+        let kill_privileges = killer.is_some();
+        let op = Op::Write { ino, at, data: WriteData::Inline(data.clone()), kill_privileges };
+        if let Some(OpReply::Written { offset, len, attr }) = shared.answer(caller, &op) {
+            shared.versions.changed(ino, attr.data_version, true);
+            let written = Written { len, offset };
+            if !sync {
+                return Reply::Now(Ok(written));
+            }
+            return Reply::later(async move {
+                shared.session.sync_file(ino).await.map_err(|error| errno::answer(&error))?;
+                Ok(written)
+            });
+        }
+        // As for any change.
+        shared.session.allow_changes();
+        let written = shared.memory.submit(&op, || {
+            let written = shared.session.write(caller, ino, at, data, kill_privileges);
+            let seq = written.seq();
+            (written, seq)
+        });
         Reply::later(async move {
             match written.await.map_err(|error| errno::answer(&error))? {
                 OpReply::Written { offset, len, attr } => {

@@ -73,7 +73,11 @@ impl FileSystem {
     pub fn create(&self, caller: Caller, parent: Node, name: &[u8], mode: AskedMode, flags: OFlag) -> Reply<Created> {
         let name = check!(file_name(name));
         let fs = self.clone();
-        let making = fs.make_open(caller, parent, name.clone(), mode, flags);
+        let op = fs.create_open(parent, name.clone(), mode);
+        if let Some(created) = fs.shared.create_here(caller, &op, flags) {
+            return Reply::Now(created);
+        }
+        let making = fs.submit_open(caller, op, flags);
         Reply::later(async move {
             let mut made = making.await;
             // The name may come and go under us while other hosts take and give it.
@@ -86,7 +90,7 @@ impl FileSystem {
                     Err(PosixError::NoEntry) => {}
                     opened => return opened,
                 }
-                made = fs.make_open(caller, parent, name.clone(), mode, flags).await;
+                made = fs.submit_open(caller, fs.create_open(parent, name.clone(), mode), flags).await;
             }
             Ok(Created::Raced)
         })
@@ -98,16 +102,9 @@ impl FileSystem {
         Reply::later(self.submit_open(caller, op, flags))
     }
 
-    fn make_open(
-        &self,
-        caller: Caller,
-        parent: Node,
-        name: FileName,
-        mode: AskedMode,
-        flags: OFlag,
-    ) -> impl Future<Output = Outcome<Created>> + Send + 'static + use<> {
-        let op = Op::Create { parent: self.shared.ino(parent), name, node: NewNode::File { open: true }, mode };
-        self.submit_open(caller, op, flags)
+    fn create_open(&self, parent: Node, name: FileName, mode: AskedMode) -> Op {
+        let parent = self.shared.ino(parent);
+        Op::Create { parent, name, node: NewNode::File { open: true }, mode, ino: None }
     }
 
     fn submit_open(
@@ -118,8 +115,13 @@ impl FileSystem {
     ) -> impl Future<Output = Outcome<Created>> + Send + 'static + use<> {
         let shared = &self.shared;
         let (ticket, made) = {
-            let mut files = shared.files.lock();
-            (Creating::new(shared, files.begin_create()), shared.submit(caller, op))
+            let ((files, ticket), made) = shared.submit_holding(caller, op, || {
+                let mut files = shared.files.lock();
+                let ticket = files.begin_create();
+                (files, ticket)
+            });
+            drop(files);
+            (Creating::new(shared, ticket), made)
         };
         async move {
             let attr = attr_of(made.await?)?;
@@ -183,7 +185,7 @@ impl FileSystem {
 
     fn make(&self, caller: Caller, parent: Node, name: &[u8], node: NewNode, mode: AskedMode) -> Reply<Entry> {
         let name = check!(file_name(name));
-        self.change_to_entry(caller, Op::Create { parent: self.shared.ino(parent), name, node, mode })
+        self.change_to_entry(caller, Op::Create { parent: self.shared.ino(parent), name, node, mode, ino: None })
     }
 
     /// link(2): another name for a file.
@@ -232,6 +234,9 @@ impl FileSystem {
     }
 
     pub(super) fn change(&self, caller: Caller, op: Op) -> Reply<()> {
+        if self.shared.answer(caller, &op).is_some() {
+            return Reply::Now(Ok(()));
+        }
         let changed = self.shared.submit(caller, op);
         Reply::later(async move {
             match changed.await? {
@@ -241,6 +246,9 @@ impl FileSystem {
     }
 
     fn change_to_entry(&self, caller: Caller, op: Op) -> Reply<Entry> {
+        if let Some(reply) = self.shared.answer(caller, &op) {
+            return Reply::Now(attr_of(reply).map(|attr| self.shared.entry(attr)));
+        }
         let changed = self.shared.submit(caller, op);
         let shared = Arc::clone(&self.shared);
         Reply::later(async move { Ok(shared.entry(attr_of(changed.await?)?)) })
@@ -248,6 +256,20 @@ impl FileSystem {
 }
 
 impl Shared {
+    /// Makes a file and opens it, under its directory's lease.
+    fn create_here(self: &Arc<Self>, caller: Caller, op: &Op, flags: OFlag) -> Option<Outcome<Created>> {
+        let (reply, mut files) = self.memory.change(caller, op, || self.files.lock())?;
+        let attr = match attr_of(reply) {
+            Ok(attr) => attr,
+            Err(error) => return Some(Err(error)),
+        };
+        let file = OpenFile::new(attr.ino, flags);
+        files.begin_open(attr.ino);
+        let handle = files.finish_open(file);
+        drop(files);
+        Some(Ok(Created::New(self.entry(attr), self.opened(handle, &attr, file))))
+    }
+
     fn found(&self, attr: holdfast_core::error::Result<Attr>) -> Outcome<Entry> {
         attr.map(|attr| self.entry(attr)).map_err(|error| errno::answer(&error))
     }

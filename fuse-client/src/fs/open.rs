@@ -45,6 +45,9 @@ impl FileSystem {
             return Reply::Now(opening.opened(&attr, flags));
         }
         let op = Op::Open { ino, truncate, kill_privileges: truncate && killer.is_some() };
+        if let Some((reply, opening)) = self.shared.memory.change(caller, &op, || self.shared.opening(ino)) {
+            return Reply::Now(attr_of(reply).and_then(|attr| opening.opened(&attr, flags)));
+        }
         let (opening, opened) = self.shared.begin_open(caller, ino, op);
         let shared = Arc::clone(&self.shared);
         Reply::later(async move {
@@ -191,9 +194,19 @@ impl Shared {
         ino: InodeId,
         op: Op,
     ) -> (Opening, impl Future<Output = Outcome<OpReply>> + Send + 'static + use<>) {
-        let mut files = self.files.lock();
-        files.begin_open(ino);
-        (Opening { shared: Arc::clone(self), ino: Some(ino) }, self.submit(caller, op))
+        let ((files, opening), opened) = self.submit_holding(caller, op, || {
+            let mut files = self.files.lock();
+            files.begin_open(ino);
+            (files, Opening { shared: Arc::clone(self), ino: Some(ino) })
+        });
+        drop(files);
+        (opening, opened)
+    }
+
+    /// Counts an open.
+    fn opening(self: &Arc<Self>, ino: InodeId) -> Opening {
+        self.files.lock().begin_open(ino);
+        Opening { shared: Arc::clone(self), ino: Some(ino) }
     }
 
     fn tell_loss(&self, ino: InodeId) -> Outcome<()> {

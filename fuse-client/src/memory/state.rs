@@ -7,12 +7,15 @@ use std::time::{Duration, Instant};
 use holdfast_client::{Answered, Applied, DirPage, Question, Reply};
 use holdfast_core::attr::{Attr, FileKind};
 use holdfast_core::error::{ErrorKind, PosixError};
-use holdfast_core::id::{DirCookie, Epoch, InodeId};
+use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq};
 use holdfast_core::lease::{GiveBack, Grant, Holdings, Mode, Step, Target};
 use holdfast_core::name::FileName;
 use holdfast_core::op::{Op, OpReply, RenameMode};
 
 use super::Found;
+
+/// Leases that are given up at a time beside the one that was asked for.
+const LOWERED_MAX: usize = 16_384;
 
 /// What is known of an inode.
 #[derive(Debug, Default)]
@@ -28,6 +31,8 @@ struct Node {
     told: Option<(Instant, Instant)>,
     /// When it was used last, on a counter.
     used: u64,
+    /// This mount's last operation that changes it: what was asked before that is older.
+    changed: Seq,
 }
 
 /// See the module.
@@ -90,6 +95,65 @@ impl State {
         self.nodes.get(&ino)?.believed(Instant::now())
     }
 
+    pub(super) const fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    /// The attributes of an inode that is exclusively ours, where they are known.
+    pub(super) fn own(&self, ino: InodeId) -> Option<&Attr> {
+        if !self.holdings.may(ino, Mode::Exclusive) {
+            return None;
+        }
+        self.nodes.get(&ino)?.attr.as_ref()
+    }
+
+    /// Surely a name leads to nothing.
+    pub(super) fn surely_nothing(&self, place: (InodeId, &FileName)) -> Option<()> {
+        self.leads(place)?.is_none().then_some(())
+    }
+
+    /// What a name surely leads to.
+    pub(super) fn surely(&self, place: (InodeId, &FileName)) -> Option<InodeId> {
+        self.leads(place)?
+    }
+
+    /// Whether there is surely no name in a directory.
+    pub(super) fn is_surely_empty(&self, ino: InodeId) -> bool {
+        self.nodes.get(&ino).is_some_and(|node| node.complete && node.names.values().all(Option::is_none))
+    }
+
+    /// This mount has made an inode.
+    pub(super) fn born(&mut self, ino: InodeId) {
+        self.holdings.born(ino);
+        self.nodes.entry(ino).or_default();
+    }
+
+    /// These are the attributes of an inode of ours, by an operation of ours.
+    pub(super) fn set(&mut self, attr: &Attr, seq: Seq) {
+        self.uses += 1;
+        let used = self.uses;
+        if let Some(node) = self.nodes.get_mut(&attr.ino) {
+            node.attr = Some(*attr);
+            node.changed = seq;
+            node.used = used;
+        }
+    }
+
+    /// An operation changes an inode: its attributes are not known before its outcome.
+    pub(super) fn doubt_since(&mut self, ino: InodeId, seq: Seq) {
+        if let Some(node) = self.nodes.get_mut(&ino) {
+            node.attr = None;
+            node.changed = node.changed.max(seq);
+        }
+    }
+
+    /// Nothing is known of an inode any more.
+    pub(super) fn forget(&mut self, ino: InodeId) {
+        if let Some(node) = self.nodes.get_mut(&ino) {
+            node.forget();
+        }
+    }
+
     pub(super) fn leases(&self) -> Vec<(InodeId, Mode)> {
         self.holdings.inodes().collect()
     }
@@ -122,6 +186,21 @@ impl State {
             node.forget();
         }
         step
+    }
+
+    /// What is exclusively ours of a directory's entries is ours no longer; what is to be said of that.
+    pub(super) fn lower_children(&mut self, ino: InodeId) -> Vec<GiveBack> {
+        let Some(node) = self.nodes.get(&ino) else { return Vec::new() };
+        let holdings = &mut self.holdings;
+        let children = node.names.values().flatten();
+        let lowered = children.filter_map(|&child| match holdings.may(child, Mode::Exclusive) {
+            true => match holdings.recalled(Target::Inode(child), Some(Mode::Shared), &[]) {
+                Step::GiveBack(back) => Some(back),
+                Step::Drop(_) | Step::Wait => None,
+            },
+            false => None,
+        });
+        lowered.take(LOWERED_MAX).collect()
     }
 
     pub(super) fn dropped(&mut self, target: Target) -> Option<GiveBack> {
@@ -158,20 +237,23 @@ impl State {
         released
     }
 
-    pub(super) fn answered(&mut self, question: &Question, answered: &Answered) {
+    /// What was answered counts for what this mount has not changed since it was asked.
+    pub(super) fn answered(&mut self, question: &Question, behind: Seq, answered: &Answered) {
         self.granted(&answered.grants);
         match (question, &answered.result) {
             (Question::Lookup { parent, name }, Ok(Reply::Lookup(attr))) => {
-                self.know(attr);
-                self.lead(*parent, name, Some(attr.ino));
+                self.know(attr, behind);
+                self.lead(*parent, name, Some(attr.ino), behind);
             }
             (Question::Lookup { parent, name }, Err(error))
                 if error.kind() == ErrorKind::Posix(PosixError::NoEntry) =>
             {
-                self.lead(*parent, name, None);
+                self.lead(*parent, name, None, behind);
             }
-            (Question::GetAttr { .. }, Ok(Reply::GetAttr(attr))) => self.know(attr),
-            (Question::ReadDir { ino, after, .. }, Ok(Reply::ReadDir(page))) => self.listed(*ino, *after, page),
+            (Question::GetAttr { .. }, Ok(Reply::GetAttr(attr))) => self.know(attr, behind),
+            (Question::ReadDir { ino, after, .. }, Ok(Reply::ReadDir(page))) => {
+                self.listed(*ino, (*after, behind), page);
+            }
             _ => {}
         }
     }
@@ -181,6 +263,7 @@ impl State {
     pub(super) fn applied(&mut self, applied: &Applied) {
         self.granted(&applied.grants);
         let Ok(reply) = &applied.result else { return };
+        let seq = applied.seq;
         for ino in &applied.changed {
             self.doubt(*ino);
         }
@@ -190,17 +273,17 @@ impl State {
         };
         let lent = |ino: InodeId| applied.grants.iter().any(|grant| grant.target == Target::Inode(ino));
         if let Some(attr) = attr {
-            if lent(attr.ino) { self.know(attr) } else { self.doubt(attr.ino) }
+            if lent(attr.ino) { self.know(attr, seq) } else { self.doubt(attr.ino) }
         }
         match (&applied.op, attr) {
             (Op::Create { parent, name, .. } | Op::Link { parent, name, .. }, Some(attr)) if lent(*parent) => {
-                self.lead(*parent, name, Some(attr.ino));
+                self.lead(*parent, name, Some(attr.ino), seq);
             }
             (Op::Unlink { parent, name } | Op::Rmdir { parent, name }, _) if lent(*parent) => {
-                self.lead(*parent, name, None);
+                self.lead(*parent, name, None, seq);
             }
             (Op::Rename { parent, name, new_parent, new_name, mode }, _) if lent(*parent) && lent(*new_parent) => {
-                self.renamed((*parent, name), (*new_parent, new_name), *mode);
+                self.renamed((*parent, name), (*new_parent, new_name), *mode, seq);
             }
             (Op::Rename { parent, name, new_parent, new_name, .. }, _) => {
                 self.doubt_name(*parent, name);
@@ -240,14 +323,16 @@ impl State {
         self.nodes.get_mut(&ino)
     }
 
-    fn know(&mut self, attr: &Attr) {
-        if let Some(node) = self.known(attr.ino) {
+    /// These are the attributes of an inode, as of behind this operation.
+    fn know(&mut self, attr: &Attr, behind: Seq) {
+        if let Some(node) = self.known(attr.ino).filter(|node| node.changed <= behind) {
             node.attr = Some(*attr);
         }
     }
 
-    fn lead(&mut self, parent: InodeId, name: &FileName, to: Option<InodeId>) {
-        let Some(node) = self.known(parent) else { return };
+    /// A name leads to this, or to nothing, as of behind this operation.
+    pub(super) fn lead(&mut self, parent: InodeId, name: &FileName, to: Option<InodeId>, behind: Seq) {
+        let Some(node) = self.known(parent).filter(|node| node.changed <= behind) else { return };
         if node.complete && to.is_none() {
             node.names.remove(name);
         } else {
@@ -263,7 +348,7 @@ impl State {
     }
 
     /// Nor what a name leads to.
-    fn doubt_name(&mut self, parent: InodeId, name: &FileName) {
+    pub(super) fn doubt_name(&mut self, parent: InodeId, name: &FileName) {
         if let Some(node) = self.nodes.get_mut(&parent) {
             node.names.remove(name);
             node.complete = false;
@@ -271,52 +356,52 @@ impl State {
     }
 
     /// A directory was made and nobody else has been there.
-    fn is_empty(&mut self, ino: InodeId) {
+    pub(super) fn is_empty(&mut self, ino: InodeId) {
         if let Some(node) = self.known(ino) {
             node.names.clear();
             node.complete = true;
         }
     }
 
-    fn renamed(&mut self, from: (InodeId, &FileName), to: (InodeId, &FileName), mode: RenameMode) {
+    pub(super) fn renamed(&mut self, from: (InodeId, &FileName), to: (InodeId, &FileName), mode: RenameMode, seq: Seq) {
         let (moved, other) = (self.leads(from).flatten(), self.leads(to));
         let replaced = other.flatten();
         // Two names of one file: nothing happens (rename(2)).
         if from == to || (moved.is_some() && moved == replaced) {
             return;
         }
-        self.lead_if_known(to, moved);
+        self.lead_if_known(to, moved, seq);
         match mode {
             // The new name may have been another one of the same file.
             RenameMode::Replace if other.is_none() || moved.is_none() => self.doubt_name(from.0, from.1),
-            RenameMode::Replace | RenameMode::NoReplace => self.lead(from.0, from.1, None),
-            RenameMode::Exchange => self.lead_if_known(from, replaced),
-            RenameMode::Whiteout | RenameMode::WhiteoutNoReplace => self.lead_if_known(from, None),
+            RenameMode::Replace | RenameMode::NoReplace => self.lead(from.0, from.1, None, seq),
+            RenameMode::Exchange => self.lead_if_known(from, replaced, seq),
+            RenameMode::Whiteout | RenameMode::WhiteoutNoReplace => self.lead_if_known(from, None, seq),
         }
     }
 
     /// What a name leads to, as far as that is known.
-    fn leads(&self, (parent, name): (InodeId, &FileName)) -> Option<Option<InodeId>> {
+    pub(super) fn leads(&self, (parent, name): (InodeId, &FileName)) -> Option<Option<InodeId>> {
         let node = self.nodes.get(&parent)?;
         node.names.get(name).copied().or(node.complete.then_some(None))
     }
 
     /// The name leads to this; `None`: to something that is not known.
-    fn lead_if_known(&mut self, (parent, name): (InodeId, &FileName), to: Option<InodeId>) {
+    fn lead_if_known(&mut self, (parent, name): (InodeId, &FileName), to: Option<InodeId>, seq: Seq) {
         match to {
-            Some(ino) => self.lead(parent, name, Some(ino)),
+            Some(ino) => self.lead(parent, name, Some(ino), seq),
             None => self.doubt_name(parent, name),
         }
     }
 
-    fn listed(&mut self, ino: InodeId, after: DirCookie, page: &DirPage) {
+    fn listed(&mut self, ino: InodeId, (after, behind): (DirCookie, Seq), page: &DirPage) {
         for entry in &page.entries {
             if let Some(attr) = &entry.attr {
-                self.know(attr);
+                self.know(attr, behind);
             }
-            self.lead(ino, &entry.name, Some(entry.ino));
+            self.lead(ino, &entry.name, Some(entry.ino), behind);
         }
-        let Some(node) = self.known(ino) else { return };
+        let Some(node) = self.known(ino).filter(|node| node.changed <= behind) else { return };
         let gapless = after == DirCookie(0) || node.listed == Some(after);
         node.listed = page.entries.last().map(|entry| entry.cookie).or(node.listed).filter(|_| gapless);
         if gapless && page.end {

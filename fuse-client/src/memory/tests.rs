@@ -7,7 +7,7 @@ use holdfast_client::{DirEntry, DirPage, Reply};
 use holdfast_core::attr::{FileKind, Mode as Bits};
 use holdfast_core::derive::AskedMode;
 use holdfast_core::error::PosixError;
-use holdfast_core::id::{DataVersion, DirCookie};
+use holdfast_core::id::{DataVersion, DirCookie, Seq};
 use holdfast_core::lease::{Grant, GrantNo, Step, Target};
 use holdfast_core::op::{NewNode, Op, OpReply, RenameMode};
 use holdfast_core::time::Timestamp;
@@ -50,11 +50,11 @@ fn grants(inodes: &[InodeId]) -> Vec<Grant> {
 fn looked_up(state: &mut State, text: &str, found: Option<Attr>, lent: &[InodeId]) {
     let question = Question::Lookup { parent: DIR, name: name(text) };
     let result = found.map(Reply::Lookup).ok_or_else(|| PosixError::NoEntry.into());
-    state.answered(&question, &Answered { result, grants: grants(lent) });
+    state.answered(&question, Seq(0), &Answered { result, grants: grants(lent) });
 }
 
 fn done(state: &mut State, op: Op, reply: OpReply, lent: &[InodeId], changed: &[InodeId]) {
-    state.applied(&Applied { op, result: Ok(reply), grants: grants(lent), changed: changed.to_vec() });
+    state.applied(&Applied { seq: Seq(1), op, result: Ok(reply), grants: grants(lent), changed: changed.to_vec() });
 }
 
 fn unlink(text: &str) -> Op {
@@ -134,11 +134,11 @@ fn an_outcome_without_a_lease_may_be_older_than_what_is_known() {
 fn own_changes_are_remembered() {
     let mut state = State::default();
     let (dir, mode) = (attr(InodeId(20), FileKind::Directory, 4096), AskedMode::from(Bits::from_bits(0o755)));
-    let mkdir = Op::Create { parent: DIR, name: name("d"), node: NewNode::Directory, mode };
+    let mkdir = Op::Create { parent: DIR, name: name("d"), node: NewNode::Directory, mode, ino: None };
     done(&mut state, mkdir, OpReply::Attr(dir), &[DIR, dir.ino], &[DIR]);
     assert_eq!(state.lookup(DIR, &name("d")), Some(Found::Entry(dir)));
     assert_eq!(state.lookup(dir.ino, &name("any")), Some(Found::Nothing), "a new directory is empty");
-    let create = Op::Create { parent: dir.ino, name: name("f"), node: NewNode::File { open: true }, mode };
+    let create = Op::Create { parent: dir.ino, name: name("f"), node: NewNode::File { open: true }, mode, ino: None };
     done(&mut state, create, OpReply::Attr(file()), &[dir.ino, FILE], &[dir.ino]);
     assert_eq!(state.lookup(dir.ino, &name("f")), Some(Found::Entry(file())));
     assert_eq!(state.attr(dir.ino), None, "its times changed");
@@ -185,7 +185,7 @@ fn a_whole_listing_tells_what_is_not_there() {
     };
     let ask = |after| Question::ReadDir { ino: DIR, after: DirCookie(after), entries_max: 0, with_attributes: true };
     let heard = |state: &mut State, after, page, lent: &[InodeId]| {
-        state.answered(&ask(after), &Answered { result: page, grants: grants(lent) });
+        state.answered(&ask(after), Seq(0), &Answered { result: page, grants: grants(lent) });
     };
     heard(&mut state, 0, page(&[1, 2], false), &[DIR, InodeId(101)]);
     assert_eq!(state.lookup(DIR, &name("x")), None);

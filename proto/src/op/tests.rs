@@ -119,12 +119,8 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
     let xattr_mode = prop::sample::select(XATTR_MODES.to_vec());
     let values = bytes(0..=100);
     prop_oneof![
-        (inodes(), names(), nodes(), asked_modes()).prop_map(|(parent, name, node, mode)| Op::Create {
-            parent,
-            name,
-            node,
-            mode
-        }),
+        (inodes(), names(), nodes(), asked_modes(), proptest::option::of(inodes()))
+            .prop_map(|(parent, name, node, mode, ino)| Op::Create { parent, name, node, mode, ino }),
         (inodes(), asked_modes()).prop_map(|(parent, mode)| Op::CreateUnnamed { parent, mode }),
         (inodes(), inodes(), names()).prop_map(|(ino, parent, name)| Op::Link { ino, parent, name }),
         (inodes(), names()).prop_map(|(parent, name)| Op::Unlink { parent, name }),

@@ -65,7 +65,7 @@ pub type Decision<T = OpReply> = Result<T, Failure>;
 /// The operation's errno, or why it could not be decided. The transaction must then be dropped.
 pub fn apply(txn: &mut Txn<'_>, op: &Op, staged: &[Frame]) -> Decision {
     let reply = match op {
-        Op::Create { parent, name, node, mode } => create::create(txn, *parent, name, node, *mode),
+        Op::Create { parent, name, node, mode, ino } => create::create(txn, (*parent, name), node, *mode, *ino),
         Op::CreateUnnamed { parent, mode } => create::create_unnamed(txn, *parent, *mode),
         Op::Link { ino, parent, name } => link::link(txn, *ino, *parent, name),
         Op::Unlink { parent, name } => link::unlink(txn, *parent, name),

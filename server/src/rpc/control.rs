@@ -243,7 +243,7 @@ fn to_wire(outbound: Outbound) -> ToClient {
             ToClient::Applied(v1::Applied { outcomes: applied.iter().map(outcome_to_wire).collect() })
         }
         Outbound::Durable { seq, sync_id } => ToClient::Durable(v1::Durable { seq: seq.0, sync_id }),
-        Outbound::Heartbeat(id) => ToClient::Heartbeat(v1::HeartbeatAnswer { id }),
+        Outbound::Heartbeat { id, now } => ToClient::Heartbeat(v1::HeartbeatAnswer { id, now: Some(now.into()) }),
         Outbound::Lock { id, answer } => ToClient::Lock(lock_to_wire(id, answer)),
         Outbound::Invalidate { id, what } => ToClient::Invalidate(what.to_wire(id)),
         Outbound::Answer { id, answered } => ToClient::Answer(answered.to_wire(id)),
@@ -263,6 +263,7 @@ fn outcome_to_wire(answer: &OpAnswer) -> v1::OpOutcome {
 
 fn welcome_to_wire(welcome: &Welcome) -> v1::Welcome {
     let millis = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    let (first_inode, inode_count) = welcome.block.left();
     v1::Welcome {
         protocol: welcome.protocol,
         epoch: welcome.epoch.0,
@@ -273,6 +274,9 @@ fn welcome_to_wire(welcome: &Welcome) -> v1::Welcome {
         root_ino: InodeId::ROOT.0,
         policy: Some(welcome.policy.into()),
         resumed: welcome.resumed,
+        now: Some(welcome.now.into()),
+        first_inode,
+        inode_count,
     }
 }
 

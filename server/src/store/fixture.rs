@@ -165,7 +165,8 @@ impl Volume {
     }
 
     pub(crate) fn create(&self, parent: InodeId, text: &str, node: NewNode, bits: u32) -> Reply<InodeId> {
-        self.attr_of(Op::Create { parent, name: name(text), node, mode: mode(bits).into() }).map(|attr| attr.ino)
+        self.attr_of(Op::Create { parent, name: name(text), node, mode: mode(bits).into(), ino: None })
+            .map(|attr| attr.ino)
     }
 
     pub(crate) fn file(&self, parent: InodeId, text: &str) -> Reply<InodeId> {

@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -87,6 +87,7 @@ pub(super) fn format(engine: &dyn Engine, id: VolumeId, now: Timestamp, root: Ro
         last_commit: CommitSeq(0),
         commit_bound: CommitSeq(1),
         next_segment: SegmentId(1),
+        inode_blocks: 0,
         usage: Usage { bytes: 0, inodes: 1 },
     };
     let directory = Inode {
@@ -165,6 +166,7 @@ pub(super) fn assemble(engine: Arc<dyn Engine>, place: Arc<dyn SegmentStore>, li
         segments,
         disk_reserve_bytes: limits.disk_reserve_bytes,
         disk_full: AtomicBool::new(false),
+        disk_free: AtomicU64::new(0),
         committing: Mutex::new(()),
         writer: Mutex::new(writer),
         overlays: RwLock::new(Overlays { usage, ..Overlays::default() }),

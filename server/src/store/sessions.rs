@@ -1,17 +1,18 @@
 //! The sessions that a volume knows.
 
 use holdfast_core::error::{Error, ErrorKind, Result};
-use holdfast_core::id::{Seq, SessionId};
+use holdfast_core::id::{InodeBlock, Seq, SessionId};
 
 use super::writer::Session;
 use super::{SessionInfo, SessionState, Store};
 
 impl Store {
-    /// Enters a session. It is durable with the next commit: let the client rely on it only then.
+    /// Enters a session and gives it a block of inode numbers, if there is one left. Both are durable
+    /// with the next commit: let the client rely on them only then.
     ///
     /// # Errors
     /// `AlreadyExists` when the volume knows it.
-    pub fn begin_session(&self, info: SessionInfo) -> Result<()> {
+    pub fn begin_session(&self, info: SessionInfo) -> Result<Option<InodeBlock>> {
         self.alive()?;
         let mut writer = self.writer.lock();
         if writer.sessions.contains_key(&info.id) {
@@ -21,7 +22,9 @@ impl Store {
         writer.sessions.insert(info.id, Session::new(info));
         writer.dirty = true;
         self.overlays.write().oldest.get_or_insert(started);
-        Ok(())
+        let block = InodeBlock::of(writer.header.inode_blocks);
+        writer.header.inode_blocks += u64::from(block.is_some());
+        Ok(block)
     }
 
     /// Forgets a session, durably with the next commit: what it sends later is refused. Nothing

@@ -1,10 +1,13 @@
 //! Leases: what sessions answer by themselves, and how it is taken back before anybody changes it.
 //!
-//! The table of `core` decides; this carries it out. For now only shared leases are lent: sessions
-//! remember what they were told, and changes are the server's. An operation claims what it needs
-//! before it is applied; what others have in the way is recalled, and it is applied when they have
-//! given it back or are fenced. So at the moment of a change nobody holds a copy of what it changes.
+//! The table of `core` decides; this carries it out. An operation claims what it needs before it is
+//! applied; what others have in the way is recalled, and it is applied when they have given it back
+//! or are fenced. So at the moment of a change nobody holds a copy of what it changes.
 //!
+//! - Who changes an inode is lent it exclusively, if nobody else has it open or was there just before.
+//!   What it then answers by itself bears a time; such an operation has its leases and never waits.
+//! - What answered operations take of the volume's room was allowed by the lease on [`ROOM`]: when
+//!   less is left than all sessions together may have answered, that lease is taken back.
 //! - Only sessions that have asked a question are lent anything, and with what is sent at once.
 //! - An operation that waits holds its session's queue up. A session that is asked for a lease does
 //!   not wait itself: its operation is answered `Retry`, so that the give-back behind it counts.
@@ -18,8 +21,11 @@ use std::time::Duration;
 
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{InodeId, Seq, SessionId};
-use holdfast_core::lease::{ClaimId, GiveBack, Grant, GrantNo, Mode, Needs, Recall, Table, Target, Verdict};
-use holdfast_core::op::{Op, OpReply, OpResult};
+use holdfast_core::lease::{
+    ClaimId, GiveBack, Grant, GrantNo, Mode, Needs, ROOM, ROOM_BYTES, ROOM_INODES, Recall, Table, Target, Use, Verdict,
+    add_need,
+};
+use holdfast_core::op::{LoggedOp, Op, OpReply, OpResult};
 use holdfast_core::session::BootTime;
 use holdfast_proto::lease::Question;
 
@@ -199,13 +205,24 @@ impl State {
 
 impl Owner {
     /// Whether the first operation of a session may be applied now; what it needs.
-    pub(super) fn claim(&self, state: &mut State, session: SessionId, op: &Op) -> Result<Needed, Wait> {
-        let needed = needs::of_operation(&self.store, op);
+    pub(super) fn claim(&self, state: &mut State, session: SessionId, logged: &LoggedOp) -> Result<Needed, Wait> {
+        let mut needed = needs::of_operation(&self.store, &logged.op);
+        let answered = logged.time.is_some();
+        if needed.takes_room && self.is_narrow(state, &logged.op) {
+            let table = &mut state.leases.table;
+            table.revoke(ROOM);
+            if !answered {
+                if table.held(session, ROOM).is_some() {
+                    return Err(Wait::NotNow);
+                }
+                add_need(&mut needed.claim, ROOM, Mode::Exclusive);
+            }
+        }
         let Some(member) = state.members.get_mut(&session) else { return Ok(needed) };
         if member.cleared.take().is_some_and(|cleared| cleared == needed.claim) || needed.claim.is_empty() {
             return Ok(needed);
         }
-        if state.leases.owes(session) && !state.leases.table.is_clear(session, &needed.claim) {
+        if !answered && state.leases.owes(session) && !state.leases.table.is_clear(session, &needed.claim) {
             return Err(Wait::NotNow);
         }
         match state.leases.table.claim(session, needed.claim.clone(), self.clock.boot()) {
@@ -217,13 +234,21 @@ impl Owner {
         }
     }
 
+    /// Whether less room is left than sessions may have answered by themselves, once this is done.
+    fn is_narrow(&self, state: &State, op: &Op) -> bool {
+        let room = self.store.room(state.quota);
+        // As much again for what they answer while they are asked to stop.
+        let shares = 2 * (state.members.len() as u64 + 1);
+        room.bytes.saturating_sub(needs::bytes_of(op)) < shares * ROOM_BYTES || room.inodes < shares * ROOM_INODES
+    }
+
     /// An operation was applied: what is lent with its answer, and what else it has changed. `at_once`:
     /// the answer goes out before anything else happens.
     pub(super) fn lend(
         &self,
         state: &mut State,
         session: SessionId,
-        needed: &Needed,
+        (logged, needed): (&LoggedOp, &Needed),
         result: &OpResult,
         at_once: bool,
     ) -> (Vec<Grant>, Vec<InodeId>) {
@@ -232,23 +257,42 @@ impl Owner {
             OpReply::Attr(attr) | OpReply::Written { attr, .. } | OpReply::Copied { attr, .. } => Some(attr.ino),
             OpReply::Done => None,
         };
+        if logged.time.is_some() {
+            // Its session has what it needed, and what it made.
+            if let Some(ino) = told.filter(|_| needed.makes) {
+                state.leases.table.born(session, ino);
+            }
+            return (Vec::new(), Vec::new());
+        }
         let changed = needed.claim.iter().filter(|(ino, mode)| *mode == Mode::Exclusive && Some(*ino) != told);
         let changed = changed.map(|&(ino, _)| ino).collect();
         let made = told.filter(|_| needed.makes).map(|ino| (ino, Mode::Exclusive));
-        let used: Needs = needed.lend.iter().copied().chain(made).collect();
+        let opens = &state.opens;
+        let used = needed.lend.iter().copied().chain(made).map(|(ino, used)| {
+            // Others may have content of what they have open.
+            let lend = if opens.is_open_elsewhere(ino, session) { Mode::Shared } else { used };
+            Use { ino, used, lend }
+        });
+        let mut uses: Vec<Use> = used.collect();
+        if needed.takes_room && !state.leases.table.has(session, ROOM) && !self.is_narrow(state, &logged.op) {
+            uses.push(Use::looked_at(ROOM));
+        }
         let now = self.clock.boot();
         let remembers = state.members.get(&session).is_some_and(|member| member.remembers && member.link.is_some());
         if remembers && at_once {
-            return (state.leases.table.settle_shared(session, &used, now), changed);
+            return (state.leases.table.settle_as(session, &uses, now), changed);
         }
-        state.leases.table.used(session, &used, now);
+        state.leases.table.used(session, &uses, now);
         (Vec::new(), changed)
     }
 
-    /// A session that is asked for something is not left waiting.
+    /// A session that is asked for something is not left waiting. (What it has answered has what it
+    /// needs, and so waits for nobody.)
     fn unblock(&self, state: &mut State, session: SessionId) {
-        let blocked = state.members.get_mut(&session).and_then(|member| member.blocked.take());
-        if let Some(claim) = blocked {
+        let Some(member) = state.members.get_mut(&session).filter(|member| !member.is_first_answered()) else {
+            return;
+        };
+        if let Some(claim) = member.blocked.take() {
             state.leases.table.withdraw(claim);
             self.bounce(state, session);
         }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use holdfast_core::error::Error;
-use holdfast_core::id::{InodeId, Seq, StageId};
+use holdfast_core::id::{InodeBlock, InodeId, Seq, StageId};
 use holdfast_core::lease::{ClaimId, Grant, Needs};
 use holdfast_core::lock::{LockAsk, Ticket};
 use holdfast_core::op::AppliedOp;
@@ -76,6 +76,8 @@ pub(super) struct Member {
     pub(super) generation: u64,
     /// When its lease is over.
     pub(super) deadline: BootTime,
+    /// Inode numbers of its own; none of one that an earlier owner has welcomed, who has said them.
+    pub(super) block: InodeBlock,
     pub(super) applied: Seq,
     pub(super) durable: Seq,
     /// What `Durable` was last said of.
@@ -120,9 +122,9 @@ pub(super) struct Member {
 
 impl Member {
     /// A session that comes for the first time.
-    pub(super) fn new(info: SessionInfo, deadline: BootTime) -> Self {
+    pub(super) fn new(info: SessionInfo, block: InodeBlock, deadline: BootTime) -> Self {
         let state = SessionState { info, applied: Seq(0), durable: Seq(0), received: Seq(0) };
-        Self { standing: Standing::Entering, ..Self::known(state, deadline) }
+        Self { standing: Standing::Entering, block, ..Self::known(state, deadline) }
     }
 
     /// A session that the volume knows from before.
@@ -134,6 +136,7 @@ impl Member {
             link: None,
             generation: 0,
             deadline,
+            block: InodeBlock::default(),
             applied: state.applied,
             durable: state.durable,
             told_durable: state.durable,
@@ -293,6 +296,11 @@ impl Member {
         let queued = self.queue.pop_front()?;
         self.queue_bytes = self.queue_bytes.saturating_sub(queued.op.op.weight());
         Some(queued)
+    }
+
+    /// Whether the oldest operation of the queue was answered by its session.
+    pub(super) fn is_first_answered(&self) -> bool {
+        self.queue.front().is_some_and(|queued| queued.op.time.is_some())
     }
 
     /// The operation that was taken waits after all.

@@ -55,6 +55,11 @@ impl Opens {
         self.by_session.iter().flat_map(|(&session, inodes)| inodes.iter().map(move |&ino| (session, ino)))
     }
 
+    /// Whether anybody but this session has it open.
+    pub(crate) fn is_open_elsewhere(&self, ino: InodeId, session: SessionId) -> bool {
+        self.by_inode.get(&ino).is_some_and(|sessions| sessions.iter().any(|&other| other != session))
+    }
+
     /// Everybody but this session who has it open.
     pub(crate) fn others(&self, ino: InodeId, session: SessionId) -> Vec<SessionId> {
         match self.by_inode.get(&ino) {

@@ -197,7 +197,7 @@ impl Owner {
             return Err(Hindrance::Backlog);
         }
         let queued = member.take_first().ok_or(Hindrance::Nothing)?;
-        match self.claim(state, session, &queued.op.op) {
+        match self.claim(state, session, &queued.op) {
             Ok(needed) => Ok((queued.op, needed)),
             Err(wait) => {
                 if let Some(member) = state.members.get_mut(&session) {
@@ -252,7 +252,7 @@ impl Owner {
         let waits = self.notify_others(state, session, op, &applied.result, effects);
         let at_once = waits == 0 && state.members.get(&session).is_some_and(Member::answers_at_once);
         let (grants, changed) = match needed {
-            Some(needed) => self.lend(state, session, needed, &applied.result, at_once),
+            Some(needed) => self.lend(state, session, (op, needed), &applied.result, at_once),
             None => (Vec::new(), Vec::new()),
         };
         let content = op.op.changes_content_of();

@@ -80,7 +80,7 @@ impl Owner {
     /// When the stream is no longer the session's.
     pub(crate) fn heartbeat(&self, session: SessionId, generation: u64, id: u64) -> Result<()> {
         let mut state = self.enter(session, generation)?;
-        Self::send(&mut state, session, Outbound::Heartbeat(id));
+        Self::send(&mut state, session, Outbound::Heartbeat { id, now: self.clock.now() });
         Ok(())
     }
 
@@ -175,8 +175,8 @@ impl Owner {
             read_only: hello.read_only,
             started: self.clock.now(),
         };
-        self.store.begin_session(info.clone())?;
-        state.members.insert(hello.session, Member::new(info, self.deadline()));
+        let block = self.store.begin_session(info.clone())?;
+        state.members.insert(hello.session, Member::new(info, block.unwrap_or_default(), self.deadline()));
         state.leases.enter(hello.session);
         state.dirty = true;
         self.demand_commit(state);
@@ -246,6 +246,8 @@ impl Owner {
             times: self.settings.times,
             policy: self.settings.policy,
             resumed,
+            now: self.clock.now(),
+            block: member.block,
         };
         member.send(Outbound::Welcome(welcome));
     }

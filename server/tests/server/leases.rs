@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_core::error::{ErrorKind, PosixError};
+use holdfast_core::lease::ROOM;
 use holdfast_proto::error::posix_error;
 use holdfast_proto::v1;
 use holdfast_proto::v1::client_message::Message as Say;
@@ -27,9 +28,9 @@ fn chmod(ino: u64, mode: u32) -> Op {
     Op::SetAttr(v1::SetAttr { ino, mode: Some(mode), ..v1::SetAttr::default() })
 }
 
+/// Inodes that were lent, but for the room of the volume.
 fn lent(grants: &[v1::Grant]) -> Vec<u64> {
-    assert!(grants.iter().all(|grant| grant.mode() == v1::LeaseMode::Shared), "{grants:?}");
-    grants.iter().map(|grant| grant.ino).collect()
+    grants.iter().map(|grant| grant.ino).filter(|&ino| ino != ROOM.0).collect()
 }
 
 impl Peer {

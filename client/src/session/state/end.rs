@@ -72,6 +72,7 @@ impl State {
         for waiter in waiters {
             let _ = waiter.send(Err(error()));
         }
+        self.forget_local();
         let mut lost = wreck.lost;
         lost.extend(files);
         self.losses.extend(&lost);

@@ -29,8 +29,8 @@ impl State {
         Ok(())
     }
 
-    /// What was asked under a number on this stream.
-    pub(crate) fn question(&self, id: u64) -> Option<&Question> {
+    /// What was asked under a number on this stream, and behind which operation.
+    pub(crate) fn question(&self, id: u64) -> Option<(&Question, Seq)> {
         self.questions.question(id)
     }
 
@@ -67,7 +67,7 @@ impl State {
 
     pub(super) fn say_questions(&mut self) {
         while self.is_up() {
-            let Some(message) = self.questions.say() else { return };
+            let Some(message) = self.questions.say(self.log.last_seq()) else { return };
             self.say_in_order(message);
         }
     }
@@ -93,7 +93,8 @@ impl State {
             if let Op::Write { data: WriteData::Staged { stage, .. }, .. } = &mut op {
                 *stage = StageId(self.log.next_seq().0);
             }
-            self.log.push(caller, op, payload, waiter);
+            // Its effect has no place yet in what is foretold.
+            self.local.not_before = self.log.push(caller, op, payload, waiter);
         }
         self.admit()
     }

@@ -8,6 +8,7 @@ use holdfast_core::id::{InodeId, Seq};
 use holdfast_core::lease::Mode;
 use holdfast_core::limits::BATCH_OPS_MAX;
 use holdfast_core::session::{BootTime, client_trusts_until};
+use holdfast_core::time::Timestamp;
 use holdfast_proto::lease;
 use holdfast_proto::lock::claim_to_wire;
 use holdfast_proto::op::to_wire;
@@ -85,6 +86,9 @@ impl State {
         self.trusted_until = client_trusts_until(hello_sent, terms.lease);
         self.terms = Some(terms);
         self.last_terms = terms;
+        if !resume {
+            self.set_block(terms.block);
+        }
         for (epoch, id) in std::mem::take(&mut self.confirmed) {
             if epoch == terms.epoch {
                 self.say(Message::InvalidateDone(v1::InvalidateDone { id }));
@@ -165,7 +169,7 @@ impl State {
             if bytes >= BATCH_BYTES {
                 break;
             }
-            let op = to_wire(entry.caller, None, entry.commit, &entry.op);
+            let op = to_wire(entry.caller, entry.time, entry.commit, &entry.op);
             bytes += op.encoded_len();
             if batch.ops.is_empty() {
                 batch.first_seq = seq.0;
@@ -207,12 +211,15 @@ impl State {
     }
 
     /// A heartbeat was answered: the session is good for a lease from its sending.
-    pub(crate) fn heartbeat_answered(&mut self, id: u64, now: BootTime) {
+    pub(crate) fn heartbeat_answered(&mut self, id: u64, server: Option<Timestamp>, now: BootTime) {
         while let Some(&(front, sent)) = self.heartbeats.unanswered.front().filter(|(front, _)| *front <= id) {
             self.heartbeats.unanswered.pop_front();
             if let Some(terms) = self.terms.filter(|_| front == id) {
                 self.trusted_until = self.trusted_until.max(client_trusts_until(sent, terms.lease));
                 self.heartbeats.rtt = Some(now.0.saturating_sub(sent.0));
+                if let Some(server) = server {
+                    self.set_clock(server, now);
+                }
             }
         }
     }

@@ -270,6 +270,9 @@ impl World {
                     root_ino: 1,
                     policy: Some(v1::MountPolicy::default()),
                     resumed: hello.resume,
+                    now: Some(v1::Timestamp { secs: 1_800_000_000, nanos: 0 }),
+                    first_inode: 1 << 56,
+                    inode_count: 1 << 28,
                 }));
             }
             Said::Ops(batch) => {
@@ -281,7 +284,7 @@ impl World {
                 self.work(session);
             }
             Said::Heartbeat(heartbeat) if !dead => {
-                kept.say(Answer::Heartbeat(v1::HeartbeatAnswer { id: heartbeat.id }));
+                kept.say(Answer::Heartbeat(v1::HeartbeatAnswer { id: heartbeat.id, now: None }));
             }
             Said::Lock(lock) if !(lock.wait && locks_wait) => {
                 kept.say(Answer::Lock(v1::LockAnswer { id: lock.id, ..v1::LockAnswer::default() }));

@@ -3,7 +3,7 @@
 use holdfast_core::attr::FileKind;
 use holdfast_core::derive::AskedMode;
 use holdfast_core::error::PosixError;
-use holdfast_core::id::{DataVersion, DirCookie, InodeId};
+use holdfast_core::id::{DataVersion, DirCookie, InodeBlock, InodeId};
 use holdfast_core::limits::{LINKS_MAX, SYMLINK_BYTES_MAX};
 use holdfast_core::name::FileName;
 use holdfast_core::op::{NewNode, OpReply};
@@ -13,8 +13,15 @@ use crate::meta::keys;
 use crate::meta::record::entry::Entry;
 use crate::meta::record::inode::{DIRECTORY_BYTES, Inode, NamedAt};
 
-/// A new inode under a new name.
-pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: &NewNode, mode: AskedMode) -> Decision {
+/// A new inode under a new name. `ino`: the number that the session has given it.
+pub(super) fn create(
+    txn: &mut Txn<'_>,
+    (parent, name): (InodeId, &FileName),
+    node: &NewNode,
+    mode: AskedMode,
+    ino: Option<InodeId>,
+) -> Decision {
+    let ino = number(txn, ino)?;
     let mut directory = txn.live_directory(parent)?;
     if txn.view().entry(parent, name)?.is_some() {
         return Err(PosixError::Exists.into());
@@ -23,7 +30,7 @@ pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: 
         return Err(PosixError::TooManyLinks.into());
     }
     let cookie = txn.new_cookie();
-    let (ino, inode) = make(txn, (parent, &directory), node, mode, Some(cookie))?;
+    let inode = make(txn, (parent, &directory), ino, node, mode, Some(cookie))?;
     txn.put_entry(parent, name, Entry { ino, kind: inode.kind, cookie });
     directory.entries += 1;
     directory.nlink += u32::from(inode.is_directory());
@@ -35,7 +42,8 @@ pub(super) fn create(txn: &mut Txn<'_>, parent: InodeId, name: &FileName, node: 
 /// A new file without a name: an orphan that may get one.
 pub(super) fn create_unnamed(txn: &mut Txn<'_>, parent: InodeId, mode: AskedMode) -> Decision {
     let directory = txn.live_directory(parent)?;
-    let (ino, inode) = make(txn, (parent, &directory), &NewNode::File { open: true }, mode, None)?;
+    let ino = new_ino(txn);
+    let inode = make(txn, (parent, &directory), ino, &NewNode::File { open: true }, mode, None)?;
     txn.put(keys::orphan(ino), &orphan::unnamed());
     Ok(OpReply::Attr(inode.attr(ino)))
 }
@@ -44,11 +52,11 @@ pub(super) fn create_unnamed(txn: &mut Txn<'_>, parent: InodeId, mode: AskedMode
 pub(super) fn make(
     txn: &mut Txn<'_>,
     (parent, directory): (InodeId, &Inode),
+    ino: InodeId,
     node: &NewNode,
     mode: AskedMode,
     cookie: Option<DirCookie>,
-) -> Decision<(InodeId, Inode)> {
-    let ino = new_ino(txn);
+) -> Decision<Inode> {
     let (kind, size, rdev) = shape(node)?;
     let given = access::inherited(txn, parent, directory, kind, mode)?;
     let now = txn.context.now;
@@ -80,13 +88,22 @@ pub(super) fn make(
     access::give(txn, ino, &mut inode, given.access.as_ref(), given.default.as_ref())?;
     txn.put_inode(ino, &inode);
     txn.add_inode();
-    Ok((ino, inode))
+    Ok(inode)
 }
 
 /// The number of the inode that an operation makes: after the root's come those of the
 /// operations, in the volume's order.
-const fn new_ino(txn: &Txn<'_>) -> InodeId {
+pub(super) const fn new_ino(txn: &Txn<'_>) -> InodeId {
     InodeId(txn.context.commit.0 + InodeId::ROOT.0)
+}
+
+/// The number that a session has chosen: from a block of a session's, and not in use.
+fn number(txn: &Txn<'_>, chosen: Option<InodeId>) -> Decision<InodeId> {
+    let Some(ino) = chosen else { return Ok(new_ino(txn)) };
+    if !InodeBlock::is_of_first(txn.context.inode_blocks, ino) || txn.view().inode(ino)?.is_some() {
+        return Err(PosixError::Invalid.into());
+    }
+    Ok(ino)
 }
 
 /// Type, size and device number of a new node.

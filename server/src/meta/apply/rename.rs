@@ -140,7 +140,8 @@ fn replace(
     txn.delete_entry(directories.from, name, moved.cookie);
     if whiteout {
         let parent = (directories.from, &directories.source);
-        let (ino, made) = create::make(txn, parent, &WHITEOUT, AskedMode::default(), Some(moved.cookie))?;
+        let ino = create::new_ino(txn);
+        let made = create::make(txn, parent, ino, &WHITEOUT, AskedMode::default(), Some(moved.cookie))?;
         txn.put_entry(directories.from, name, Entry { ino, kind: made.kind, cookie: moved.cookie });
     } else {
         directories.source.entries = directories.source.entries.saturating_sub(1);

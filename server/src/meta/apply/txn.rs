@@ -32,6 +32,8 @@ pub struct Context<'a> {
     pub now: Timestamp,
     /// Who asks.
     pub caller: Caller,
+    /// Blocks of inode numbers that sessions were given.
+    pub inode_blocks: u64,
     /// The volume's limits.
     pub quota: Quota,
     /// What the volume held before.

@@ -28,12 +28,14 @@ pub struct Header {
     pub commit_bound: CommitSeq,
     /// The number of the next new segment.
     pub next_segment: SegmentId,
+    /// Blocks of inode numbers that sessions were given.
+    pub inode_blocks: u64,
     /// What the volume holds.
     pub usage: Usage,
 }
 
 /// Version of the whole format, the first byte of the header.
-pub const FORMAT_VERSION: u8 = 1;
+pub const FORMAT_VERSION: u8 = 2;
 
 impl Header {
     /// Decodes a header, telling another version from damage.
@@ -55,7 +57,7 @@ impl Header {
 
 impl Record for Header {
     fn encode(&self) -> Bytes {
-        let mut to = Encoder::new(FORMAT_VERSION, 80);
+        let mut to = Encoder::new(FORMAT_VERSION, 88);
         to.raw(&self.volume.0);
         to.time(self.created);
         to.u64(self.epoch.0);
@@ -63,6 +65,7 @@ impl Record for Header {
         to.u64(self.last_commit.0);
         to.u64(self.commit_bound.0);
         to.u64(self.next_segment.0);
+        to.u64(self.inode_blocks);
         to.u64(self.usage.bytes);
         to.u64(self.usage.inodes);
         to.finish()
@@ -78,6 +81,7 @@ impl Record for Header {
             last_commit: CommitSeq(from.u64()?),
             commit_bound: CommitSeq(from.u64()?),
             next_segment: SegmentId(from.u64()?),
+            inode_blocks: from.u64()?,
             usage: Usage { bytes: from.u64()?, inodes: from.u64()? },
         };
         from.finish()?;

@@ -63,8 +63,7 @@ pub struct NamedAt {
     pub cookie: DirCookie,
 }
 
-/// What a directory shows as its size.
-pub const DIRECTORY_BYTES: u64 = 4096;
+pub use holdfast_core::limits::DIRECTORY_BYTES;
 
 const VERSION: u8 = 1;
 const ENCODED_BYTES: usize = 143;

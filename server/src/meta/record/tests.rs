@@ -186,7 +186,7 @@ proptest! {
         let [epoch, commit, ahead, segment, bytes, inodes, len] = numbers.map(u64::from);
         let header = Header {
             volume: VolumeId(id), created, epoch: Epoch(epoch), clean, last_commit: CommitSeq(commit),
-            commit_bound: CommitSeq(commit + 1 + ahead), next_segment: SegmentId(segment + 1),
+            commit_bound: CommitSeq(commit + 1 + ahead), next_segment: SegmentId(segment + 1), inode_blocks: bytes,
             usage: Usage { bytes, inodes },
         };
         round_trip(&header, false);
@@ -223,7 +223,7 @@ fn damage_is_reported_with_its_key() {
 fn another_format_is_not_called_damage() {
     let error = Header::read(&Bytes::from_static(b"\x07rest")).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Version);
-    assert_eq!(Header::read(&Bytes::from_static(b"\x01rest")).unwrap_err().kind(), ErrorKind::Damaged);
+    assert_eq!(Header::read(&Bytes::from_static(b"\x02rest")).unwrap_err().kind(), ErrorKind::Damaged);
 }
 
 #[test]
@@ -271,10 +271,11 @@ fn records_have_their_golden_bytes() {
         last_commit: CommitSeq(4),
         commit_bound: CommitSeq(5),
         next_segment: SegmentId(6),
+        inode_blocks: 3,
         usage: Usage { bytes: 7, inodes: 8 },
     };
     let golden = [
-        "01",
+        "02",
         "abababababababababababababababab",
         "000000000000000100000002",
         "0000000000000003",
@@ -282,10 +283,11 @@ fn records_have_their_golden_bytes() {
         "0000000000000004",
         "0000000000000005",
         "0000000000000006",
+        "0000000000000003",
         "0000000000000007",
         "0000000000000008",
     ];
-    assert_eq!((header.encode().len(), hex(&header.encode())), (78, golden.concat()));
+    assert_eq!((header.encode().len(), hex(&header.encode())), (86, golden.concat()));
 
     let attr = sample_attr();
     let inode = Inode {

@@ -62,6 +62,7 @@ impl Run {
                     name: text(choice / 6),
                     node: NewNode::File { open: false },
                     mode: mode(0o644).into(),
+                    ino: None,
                 };
                 if let Some(OpReply::Attr(attr)) = self.apply(op, None) {
                     self.files.push(attr.ino);

@@ -52,7 +52,8 @@ fn after_a_failed_commit_nothing_is_answered() {
     let engine = Arc::new(Failing { inner: volume.engine.clone(), broken: AtomicBool::new(false) });
     let store = volume.with_engine(engine.clone());
     let before = snapshot(&store);
-    let op = Op::Create { parent: ROOT, name: name("x"), node: NewNode::Directory, mode: mode(0o755).into() };
+    let op =
+        Op::Create { parent: ROOT, name: name("x"), node: NewNode::Directory, mode: mode(0o755).into(), ino: None };
     let op = LoggedOp { seq: Seq(2), caller: Caller::default(), time: None, replay_of: None, op };
     let context =
         || ApplyContext { now: at(5), quota: volume.quota.get(), is_open: &|_| false, staged: None, refused: None };
@@ -197,16 +198,16 @@ fn a_volume_of_another_format_is_refused_and_left_alone() {
     let volume = Volume::new();
     volume.commit();
     let mut newer = Changes::default();
-    newer.put(keys::header(), Bytes::from_static(b"\x02something newer"));
+    newer.put(keys::header(), Bytes::from_static(b"\x03something newer"));
     volume.engine.write(&newer).unwrap();
     let open = || {
         let limits = crate::store::fixture::limits();
         crate::store::open::assemble(Arc::new(volume.engine.clone()), Arc::new(volume.segments.clone()), limits)
     };
     assert_eq!(open().unwrap_err().kind(), ErrorKind::Version);
-    assert_eq!(volume.engine.get(&keys::header()).unwrap().unwrap(), &b"\x02something newer"[..]);
+    assert_eq!(volume.engine.get(&keys::header()).unwrap().unwrap(), &b"\x03something newer"[..]);
     let mut damaged = Changes::default();
-    damaged.put(keys::header(), Bytes::from_static(b"\x01short"));
+    damaged.put(keys::header(), Bytes::from_static(b"\x02short"));
     volume.engine.write(&damaged).unwrap();
     assert_eq!(open().unwrap_err().kind(), ErrorKind::Damaged);
     damaged.delete(keys::header());

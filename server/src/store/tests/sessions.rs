@@ -12,7 +12,7 @@ use crate::store::fixture::{ROOT, SESSION, Volume, mode, name, session_info};
 const OTHER: SessionId = SessionId([2; 16]);
 
 fn create(text: &str) -> Op {
-    Op::Create { parent: ROOT, name: name(text), node: NewNode::Directory, mode: mode(0o755).into() }
+    Op::Create { parent: ROOT, name: name(text), node: NewNode::Directory, mode: mode(0o755).into(), ino: None }
 }
 
 fn apply(volume: &Volume, session: SessionId, seq: u64, op: Op) -> holdfast_core::error::Result<AppliedOp> {

@@ -80,6 +80,7 @@ fn readers_writers_and_the_committer_work_at_the_same_time() {
         done.store(true, Ordering::Relaxed);
     });
     volume.sound();
-    let create = Op::Create { parent: ROOT, name: name("z"), node: NewNode::Directory, mode: mode(0o755).into() };
+    let create =
+        Op::Create { parent: ROOT, name: name("z"), node: NewNode::Directory, mode: mode(0o755).into(), ino: None };
     assert!(matches!(apply(store, sessions[0], ROUNDS + 1, create, None), OpReply::Attr(_)));
 }

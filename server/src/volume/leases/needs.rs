@@ -6,7 +6,7 @@
 use holdfast_core::id::InodeId;
 use holdfast_core::lease::{Mode, Needs, add_need};
 use holdfast_core::name::FileName;
-use holdfast_core::op::Op;
+use holdfast_core::op::{COPY_BYTES_MAX, Op, RenameMode};
 use holdfast_proto::lease::Question;
 
 use crate::store::Store;
@@ -19,6 +19,8 @@ pub(in crate::volume) struct Needed {
     pub(in crate::volume) lend: Needs,
     /// It makes an inode, which is in its outcome.
     pub(in crate::volume) makes: bool,
+    /// It takes room.
+    pub(in crate::volume) takes_room: bool,
 }
 
 impl Needed {
@@ -45,6 +47,11 @@ impl Needed {
 
     fn making(mut self) -> Self {
         self.makes = true;
+        self.taking_room()
+    }
+
+    const fn taking_room(mut self) -> Self {
+        self.takes_room = true;
         self
     }
 }
@@ -54,24 +61,37 @@ pub(super) fn of_operation(store: &Store, op: &Op) -> Needed {
     match op {
         Op::Create { parent, .. } => Needed::changes([*parent]).lending([*parent]).making(),
         Op::CreateUnnamed { parent, .. } => Needed::default().sharing(*parent).making(),
-        Op::Link { ino, parent, .. } => Needed::changes([*ino, *parent]).lending([*ino, *parent]),
+        Op::Link { ino, parent, .. } => Needed::changes([*ino, *parent]).lending([*ino, *parent]).taking_room(),
         Op::Unlink { parent, name } | Op::Rmdir { parent, name } => {
             Needed::changes([*parent].into_iter().chain(target(store, *parent, name))).lending([*parent])
         }
-        Op::Rename { parent, name, new_parent, new_name, .. } => {
+        Op::Rename { parent, name, new_parent, new_name, mode } => {
             let moved = target(store, *parent, name);
             let replaced = target(store, *new_parent, new_name);
             let all = [*parent, *new_parent].into_iter().chain(moved).chain(replaced);
-            Needed::changes(all).lending([*parent, *new_parent])
+            let needed = Needed::changes(all).lending([*parent, *new_parent]);
+            match mode {
+                RenameMode::Whiteout | RenameMode::WhiteoutNoReplace => needed.taking_room(),
+                RenameMode::Replace | RenameMode::NoReplace | RenameMode::Exchange => needed,
+            }
         }
-        Op::SetAttr { ino, .. } | Op::Write { ino, .. } | Op::Allocate { ino, .. } => {
-            Needed::changes([*ino]).lending([*ino])
-        }
-        Op::SetXattr { ino, .. } | Op::RemoveXattr { ino, .. } => Needed::changes([*ino]),
-        Op::Copy { from, to, .. } => Needed::changes([*to]).sharing(*from).lending([*to]),
+        Op::SetAttr { ino, .. } => Needed::changes([*ino]).lending([*ino]),
+        Op::Write { ino, .. } | Op::Allocate { ino, .. } => Needed::changes([*ino]).lending([*ino]).taking_room(),
+        Op::SetXattr { ino, .. } => Needed::changes([*ino]).taking_room(),
+        Op::RemoveXattr { ino, .. } => Needed::changes([*ino]),
+        Op::Copy { from, to, .. } => Needed::changes([*to]).sharing(*from).lending([*to]).taking_room(),
         Op::Open { ino, truncate: true, .. } => Needed::changes([*ino]).lending([*ino]),
         Op::Open { ino, truncate: false, .. } => Needed::default().sharing(*ino).lending([*ino]),
         Op::Close { .. } => Needed::default(),
+    }
+}
+
+/// Bytes that an operation takes at most.
+pub(super) fn bytes_of(op: &Op) -> u64 {
+    match op {
+        Op::Allocate { range, .. } => range.len(),
+        Op::Copy { len, .. } => (*len).min(COPY_BYTES_MAX),
+        _ => op.weight() as u64,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::SessionId;
-use holdfast_core::lease::{Grant, Needs, Verdict};
+use holdfast_core::lease::{Grant, Needs, Use, Verdict};
 use holdfast_core::limits::UNANSWERED_OPS_MAX;
 use holdfast_core::session::BootTime;
 use holdfast_proto::lease::{Answered, Question, Reply};
@@ -71,7 +71,8 @@ impl Owner {
         let now = self.clock.boot();
         let mut grants = Vec::new();
         if remembered {
-            grants = state.leases.table.settle_shared(session, needs, now);
+            let uses: Vec<Use> = needs.iter().map(|&(ino, _)| Use::looked_at(ino)).collect();
+            grants = state.leases.table.settle_as(session, &uses, now);
         }
         if let Ok(Reply::ReadDir(page)) = &mut result {
             grants.extend(Self::offer(state, session, page, now));

@@ -97,7 +97,9 @@ fn new_entries_inherit_the_default_list_in_place_of_the_umask() {
     let volume = Volume::new();
     set(&volume, ROOT, DEFAULT_XATTR, list(7, 7, 5, 7, 0), false).unwrap();
     let asked = AskedMode { mode: mode(0o666), umask: mode(0o077) };
-    let create = |text, node| volume.attr_of(Op::Create { parent: ROOT, name: name(text), node, mode: asked }).unwrap();
+    let create = |text, node| {
+        volume.attr_of(Op::Create { parent: ROOT, name: name(text), node, mode: asked, ino: None }).unwrap()
+    };
     let file = create("f", NewNode::File { open: false });
     assert_eq!(file.mode, mode(0o660));
     assert_eq!(get(&volume, file.ino, ACCESS_XATTR), Some(list(6, 7, 5, 6, 0)));

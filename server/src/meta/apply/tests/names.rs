@@ -243,8 +243,13 @@ fn a_replay_under_its_number_makes_the_same_inode() {
     let volume = Volume::new();
     volume.file(ROOT, "before").unwrap();
     volume.commit();
-    let create =
-        |text| Op::Create { parent: ROOT, name: name(text), node: NewNode::Directory, mode: mode(0o755).into() };
+    let create = |text| Op::Create {
+        parent: ROOT,
+        name: name(text),
+        node: NewNode::Directory,
+        mode: mode(0o755).into(),
+        ino: None,
+    };
     let lost = volume.logged(create("a"), None, None);
     let kept = volume.logged(create("b"), None, None);
     let Ok(OpReply::Attr(attr)) = &kept.result else { panic!("{kept:?}") };

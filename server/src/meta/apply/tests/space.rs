@@ -189,6 +189,7 @@ fn a_replay_is_not_refused_for_lack_of_space() {
         name: crate::store::fixture::name(text),
         node: NewNode::File { open: false },
         mode: crate::store::fixture::mode(0o644).into(),
+        ino: None,
     };
     let lost = volume.logged(create("a"), None, None);
     volume.segments.set_free_bytes(Some(0));

@@ -1,0 +1,144 @@
+//! What an operation makes of the attributes that it touches, where that follows from what they are:
+//! so that a client can answer it before the server has applied it.
+//!
+//! Pure. `None`: it does not follow (the file has holes, there are access lists, a limit is near), or
+//! the operation fails; then the server is asked. What is foretold is what the server will do, as
+//! long as nobody else changes the inodes meanwhile; the server's outcome is compared with it.
+//! Directions are those of the server's `meta::apply`.
+
+use crate::attr::{Attr, FileKind, Mode, SetAttr, SetTime};
+use crate::derive::{self, AskedMode, Parent};
+use crate::id::{DataVersion, InodeId};
+use crate::limits::{DIRECTORY_BYTES, FILE_BYTES_MAX, LINKS_MAX, SYMLINK_BYTES_MAX};
+use crate::op::{Caller, NewNode};
+use crate::range::ByteRange;
+use crate::time::Timestamp;
+
+/// Every byte below the size takes space, as far as its attributes tell.
+const fn is_dense(attr: &Attr) -> bool {
+    attr.allocated == attr.size
+}
+
+/// There are no xattrs that a change would touch, and privileges need no look at who changes it.
+const fn is_plain(attr: &Attr) -> bool {
+    attr.no_xattrs && attr.nlink > 0 && !attr.mode.has(Mode::SETUID | Mode::SETGID)
+}
+
+/// The file after a write of `len` bytes, at least one, at `offset`.
+#[must_use]
+pub fn written(file: &Attr, offset: u64, len: u32, now: Timestamp) -> Option<Attr> {
+    let range = ByteRange::new(offset, u64::from(len))?;
+    if file.kind != FileKind::Regular || !is_plain(file) || !is_dense(file) || offset > file.size {
+        return None;
+    }
+    let size = file.size.max(range.end());
+    Some(Attr { size, allocated: size, mtime: now, ctime: now, data_version: file.data_version.next(), ..*file })
+}
+
+/// The inode after a change of attributes.
+#[must_use]
+pub fn set(inode: &Attr, set: &SetAttr, now: Timestamp) -> Option<Attr> {
+    let nothing = *set == SetAttr { keep_setgid: set.keep_setgid, ..SetAttr::default() };
+    if !is_plain(inode) || nothing {
+        return None;
+    }
+    let mut after = *inode;
+    if let Some(size) = set.size {
+        after = resized(&after, size)?;
+        after.mtime = now;
+    }
+    let chosen = |set: Option<SetTime>, before| match set {
+        None => before,
+        Some(SetTime::Now) => now,
+        Some(SetTime::To(time)) => time,
+    };
+    after.uid = set.uid.unwrap_or(after.uid);
+    after.gid = set.gid.unwrap_or(after.gid);
+    after.mode = set.mode.unwrap_or(after.mode);
+    after.atime = chosen(set.atime, after.atime);
+    after.mtime = chosen(set.mtime, after.mtime);
+    after.ctime = now;
+    Some(after)
+}
+
+/// The file after an open that empties it.
+#[must_use]
+pub fn emptied(file: &Attr, now: Timestamp) -> Option<Attr> {
+    if file.kind != FileKind::Regular || !is_plain(file) {
+        return None;
+    }
+    let after = resized(file, 0)?;
+    Some(Attr { mtime: now, ctime: now, ..after })
+}
+
+fn resized(file: &Attr, size: u64) -> Option<Attr> {
+    let known = file.kind == FileKind::Regular && size <= FILE_BYTES_MAX && (size == 0 || is_dense(file));
+    if !known {
+        return None;
+    }
+    let data_version = if size == file.size { file.data_version } else { file.data_version.next() };
+    Some(Attr { size, allocated: file.allocated.min(size), data_version, ..*file })
+}
+
+/// A new inode in a directory.
+#[must_use]
+pub fn made(
+    directory: &Attr,
+    ino: InodeId,
+    node: &NewNode,
+    asked: AskedMode,
+    caller: Caller,
+    now: Timestamp,
+) -> Option<Attr> {
+    let (kind, size, rdev) = match node {
+        NewNode::File { .. } => (FileKind::Regular, 0, 0),
+        NewNode::Directory => (FileKind::Directory, DIRECTORY_BYTES, 0),
+        NewNode::Symlink { target } => match target.len() {
+            len @ 1..=SYMLINK_BYTES_MAX if !target.contains(&0) => (FileKind::Symlink, len as u64, 0),
+            _ => return None,
+        },
+        NewNode::Special { .. } => return None,
+    };
+    if directory.kind != FileKind::Directory || !directory.no_xattrs || directory.nlink == 0 {
+        return None;
+    }
+    let parent = Parent { mode: directory.mode, gid: directory.gid, default: None };
+    let given = derive::new_inode(kind, asked, caller, parent);
+    Some(Attr {
+        ino,
+        kind,
+        mode: given.mode,
+        nlink: if kind == FileKind::Directory { 2 } else { 1 },
+        uid: caller.uid,
+        gid: given.gid,
+        rdev,
+        size,
+        allocated: 0,
+        atime: now,
+        mtime: now,
+        ctime: now,
+        btime: now,
+        data_version: DataVersion(0),
+        no_xattrs: true,
+    })
+}
+
+/// The directory after a name came (`1`), went (`-1`), or both (`0`), of a subdirectory or not.
+#[must_use]
+pub fn names_changed(directory: &Attr, subdirectories: i32, now: Timestamp) -> Option<Attr> {
+    if directory.kind != FileKind::Directory || directory.nlink == 0 {
+        return None;
+    }
+    let nlink = directory.nlink.checked_add_signed(subdirectories).filter(|count| (2..=LINKS_MAX).contains(count))?;
+    Some(Attr { nlink, mtime: now, ctime: now, data_version: directory.data_version.next(), ..*directory })
+}
+
+/// A file that gets a name (`1`), loses one (`-1`), or is moved (`0`); no directory.
+#[must_use]
+pub fn links_changed(file: &Attr, by: i32, now: Timestamp) -> Option<Attr> {
+    if file.kind == FileKind::Directory || file.nlink == 0 {
+        return None;
+    }
+    let nlink = file.nlink.checked_add_signed(by).filter(|&count| count <= LINKS_MAX)?;
+    Some(Attr { nlink, ctime: now, ..*file })
+}

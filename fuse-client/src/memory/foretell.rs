@@ -1,0 +1,234 @@
+//! Changes that are answered here: whether the leases allow it, what they lead to, and how they are
+//! remembered. What an operation makes of attributes is [`holdfast_core::predict`]'s.
+
+use holdfast_client::Answering;
+use holdfast_core::attr::{Attr, FileKind};
+use holdfast_core::id::{InodeId, Seq};
+use holdfast_core::lease::{Mode, ROOM};
+use holdfast_core::name::FileName;
+use holdfast_core::op::{Caller, NewNode, Op, OpReply, RenameMode, WriteAt, WriteData};
+use holdfast_core::predict;
+use holdfast_core::time::Timestamp;
+
+use super::state::State;
+
+/// What a change leads to.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// The operation, with what was chosen here.
+    pub(super) op: Op,
+    /// Its answer.
+    pub(super) reply: OpReply,
+    /// What becomes of the inodes that it touches.
+    after: Vec<Attr>,
+}
+
+/// A name in a directory.
+type Place<'n> = (InodeId, &'n FileName);
+
+impl State {
+    /// Whether a change may be answered here, as far as one can tell without its time.
+    pub(super) fn may_change(&self, op: &Op) -> bool {
+        let ours = match op {
+            Op::Create { parent, .. } | Op::Unlink { parent, .. } | Op::Rmdir { parent, .. } => *parent,
+            Op::Rename { parent, .. } => *parent,
+            Op::Link { ino, .. }
+            | Op::SetAttr { ino, .. }
+            | Op::Write { ino, .. }
+            | Op::Open { ino, truncate: true, .. } => *ino,
+            _ => return false,
+        };
+        let room = !matches!(op, Op::Create { .. } | Op::Link { .. } | Op::Write { .. })
+            || self.holdings().may(ROOM, Mode::Shared);
+        room && self.own(ours).is_some()
+    }
+
+    /// What a change leads to; `None`: that is the server's to say.
+    pub(super) fn foretell(&self, caller: Caller, op: &Op, answering: &mut Answering<'_>) -> Option<Change> {
+        match op {
+            Op::Create { parent, name, node, mode, ino: None } => {
+                let directory = self.own(*parent)?;
+                self.surely_nothing((*parent, name))?;
+                let now = later(answering, &[directory]);
+                let subdirectory = matches!(node, NewNode::Directory);
+                let directory = predict::names_changed(directory, i32::from(subdirectory), now)?;
+                let ino = answering.inode()?;
+                let made = predict::made(&directory, ino, node, *mode, caller, now)?;
+                let op =
+                    Op::Create { parent: *parent, name: name.clone(), node: node.clone(), mode: *mode, ino: Some(ino) };
+                Some(change(op, OpReply::Attr(made), vec![directory, made]))
+            }
+            Op::Link { ino, parent, name } => {
+                let (file, directory) = (self.own(*ino)?, self.own(*parent)?);
+                self.surely_nothing((*parent, name))?;
+                let now = later(answering, &[file, directory]);
+                let file = predict::links_changed(file, 1, now)?;
+                let directory = predict::names_changed(directory, 0, now)?;
+                Some(change(op.clone(), OpReply::Attr(file), vec![file, directory]))
+            }
+            Op::Unlink { parent, name } => {
+                let (directory, file) = (self.own(*parent)?, self.own(self.surely((*parent, name))?)?);
+                let now = later(answering, &[directory, file]);
+                let file = predict::links_changed(file, -1, now)?;
+                let directory = predict::names_changed(directory, 0, now)?;
+                Some(change(op.clone(), OpReply::Done, vec![file, directory]))
+            }
+            Op::Rmdir { parent, name } => {
+                let (directory, gone) = (self.own(*parent)?, self.own(self.surely((*parent, name))?)?);
+                if gone.kind != FileKind::Directory || !self.is_surely_empty(gone.ino) {
+                    return None;
+                }
+                let now = later(answering, &[directory, gone]);
+                let gone = Attr { nlink: 0, ctime: now, ..*gone };
+                let directory = predict::names_changed(directory, -1, now)?;
+                Some(change(op.clone(), OpReply::Done, vec![gone, directory]))
+            }
+            Op::Rename { parent, name, new_parent, new_name, mode } => {
+                let after = self.renaming((*parent, name), (*new_parent, new_name), *mode, answering)?;
+                Some(change(op.clone(), OpReply::Done, after))
+            }
+            Op::SetAttr { ino, set } => {
+                let inode = self.own(*ino)?;
+                let now = later(answering, &[inode]);
+                let inode = predict::set(inode, set, now)?;
+                Some(change(op.clone(), OpReply::Attr(inode), vec![inode]))
+            }
+            Op::Open { ino, truncate: true, .. } => {
+                let file = self.own(*ino)?;
+                let now = later(answering, &[file]);
+                let file = predict::emptied(file, now)?;
+                Some(change(op.clone(), OpReply::Attr(file), vec![file]))
+            }
+            Op::Write { ino, at, data: WriteData::Inline(bytes), .. } => {
+                let file = self.own(*ino)?;
+                let offset = match at {
+                    WriteAt::Offset(offset) => *offset,
+                    WriteAt::End => file.size,
+                };
+                let len = u32::try_from(bytes.len()).ok()?;
+                let now = later(answering, &[file]);
+                let file = predict::written(file, offset, len, now)?;
+                let reply = OpReply::Written { offset, len, attr: file };
+                Some(change(op.clone(), reply, vec![file]))
+            }
+            _ => None,
+        }
+    }
+
+    /// A move of what is no directory.
+    fn renaming(
+        &self,
+        from: Place<'_>,
+        to: Place<'_>,
+        mode: RenameMode,
+        answering: &mut Answering<'_>,
+    ) -> Option<Vec<Attr>> {
+        let (source, target) = (self.own(from.0)?, self.own(to.0)?);
+        let moved = self.own(self.surely(from)?)?;
+        let replaced = match (self.surely_nothing(to), mode) {
+            (Some(()), RenameMode::Replace | RenameMode::NoReplace) => None,
+            (None, RenameMode::Replace) => Some(self.own(self.surely(to)?)?),
+            _ => return None,
+        };
+        if replaced.is_some_and(|replaced| replaced.ino == moved.ino) {
+            return None;
+        }
+        let now = later(answering, &[source, target, moved, replaced.unwrap_or(moved)]);
+        let mut after = vec![predict::links_changed(moved, 0, now)?, predict::names_changed(source, 0, now)?];
+        if from.0 != to.0 {
+            after.push(predict::names_changed(target, 0, now)?);
+        }
+        if let Some(replaced) = replaced {
+            after.push(predict::links_changed(replaced, -1, now)?);
+        }
+        Some(after)
+    }
+
+    /// Remembers a change that was answered here under this number.
+    pub(super) fn changed_here(&mut self, change: &Change, seq: Seq) {
+        if let (Op::Create { .. }, OpReply::Attr(made)) = (&change.op, &change.reply) {
+            self.born(made.ino);
+        }
+        match &change.op {
+            Op::Create { parent, name, .. } | Op::Link { parent, name, .. } => {
+                if let OpReply::Attr(attr) = &change.reply {
+                    self.lead(*parent, name, Some(attr.ino), Seq(u64::MAX));
+                }
+            }
+            Op::Unlink { parent, name } | Op::Rmdir { parent, name } => {
+                self.lead(*parent, name, None, Seq(u64::MAX));
+            }
+            Op::Rename { parent, name, new_parent, new_name, mode } => {
+                self.renamed((*parent, name), (*new_parent, new_name), *mode, Seq(u64::MAX));
+            }
+            _ => {}
+        }
+        for attr in &change.after {
+            self.set(attr, seq);
+        }
+        if let (Op::Create { node: NewNode::Directory, .. }, OpReply::Attr(made)) = (&change.op, &change.reply) {
+            self.is_empty(made.ino);
+        }
+    }
+
+    /// An operation is submitted under this number, and the server says what it does: until then what
+    /// it touches is in doubt.
+    pub(super) fn submitted(&mut self, op: &Op, seq: Seq) {
+        let (inodes, names) = self.touched(op);
+        for (parent, name) in names {
+            self.doubt_name(parent, name);
+        }
+        for ino in inodes {
+            self.doubt_since(ino, seq);
+        }
+    }
+
+    /// An operation did not do what was foretold: nothing of what it touches is known any more.
+    pub(super) fn misread(&mut self, op: &Op) {
+        let (inodes, _) = self.touched(op);
+        for ino in inodes {
+            self.forget(ino);
+        }
+    }
+
+    /// The inodes that an operation changes, as far as they are known here, and the names.
+    fn touched<'o>(&self, op: &'o Op) -> (Vec<InodeId>, Vec<Place<'o>>) {
+        let led = |place: Place<'_>| self.leads(place).flatten();
+        match op {
+            Op::Create { parent, name, ino, .. } => {
+                let made = ino.or_else(|| led((*parent, name)));
+                ([*parent].into_iter().chain(made).collect(), vec![(*parent, name)])
+            }
+            Op::Link { ino, parent, name } => (vec![*ino, *parent], vec![(*parent, name)]),
+            Op::Unlink { parent, name } | Op::Rmdir { parent, name } => {
+                let target = led((*parent, name));
+                ([*parent].into_iter().chain(target).collect(), vec![(*parent, name)])
+            }
+            Op::Rename { parent, name, new_parent, new_name, .. } => {
+                let targets = [led((*parent, name)), led((*new_parent, new_name))];
+                let inodes = [*parent, *new_parent].into_iter().chain(targets.into_iter().flatten()).collect();
+                (inodes, vec![(*parent, name), (*new_parent, new_name)])
+            }
+            Op::SetAttr { ino, .. }
+            | Op::SetXattr { ino, .. }
+            | Op::RemoveXattr { ino, .. }
+            | Op::Write { ino, .. }
+            | Op::Allocate { ino, .. }
+            | Op::Open { ino, truncate: true, .. } => (vec![*ino], Vec::new()),
+            Op::Copy { to, .. } => (vec![*to], Vec::new()),
+            Op::CreateUnnamed { .. } | Op::Open { truncate: false, .. } | Op::Close { .. } => (Vec::new(), Vec::new()),
+        }
+    }
+}
+
+const fn change(op: Op, reply: OpReply, after: Vec<Attr>) -> Change {
+    Change { op, reply, after }
+}
+
+/// The time of a change: not before the last one of what it touches.
+fn later(answering: &mut Answering<'_>, touched: &[&Attr]) -> Timestamp {
+    for attr in touched {
+        answering.now = answering.now.max(attr.ctime);
+    }
+    answering.now
+}
