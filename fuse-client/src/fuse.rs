@@ -15,6 +15,7 @@ mod abi;
 mod aliases;
 mod answer;
 mod clone;
+mod crew;
 mod decode;
 mod device;
 mod dispatch;
@@ -23,6 +24,7 @@ mod inflight;
 mod init;
 mod notify;
 mod places;
+mod sched;
 mod stale;
 mod task;
 
@@ -36,6 +38,7 @@ use tokio::sync::mpsc;
 
 use crate::fs::FileSystem;
 use crate::stats::Stats;
+use crew::Crew;
 use dispatch::Dispatcher;
 
 pub use abi::Opcode;
@@ -62,7 +65,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        // Readers hand over what waits, so a few serve many processors.
+        // Readers hand over what waits, so a few serve many processors; mostly the first reads alone.
         let threads = thread::available_parallelism().map_or(2, |processors| processors.get().clamp(2, 4));
         Self { threads, max_background: 64, readdirplus: false }
     }
@@ -108,10 +111,13 @@ impl Connection {
         for _ in 1..threads {
             queues.push(Arc::new(device.clone_queue()?));
         }
+        let crew = Crew::new();
         for (number, queue) in queues.into_iter().enumerate() {
-            let (dispatcher, sender) = (Arc::clone(&dispatcher), sender.clone());
+            let (dispatcher, sender, crew) = (Arc::clone(&dispatcher), sender.clone(), Arc::clone(&crew));
             let serve = move || {
-                let ended = serve(&queue, &dispatcher);
+                let ended =
+                    if number == 0 { lead(&queue, &dispatcher, &crew) } else { help(&queue, &dispatcher, &crew) };
+                crew.end();
                 // A full channel means that another thread has said so already.
                 let _ = sender.try_send(ended);
             };
@@ -132,18 +138,37 @@ impl Connection {
     }
 }
 
-fn serve(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>) -> Ended {
+/// The life of the reader that follows its requesters.
+fn lead(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>, crew: &Arc<Crew>) -> Ended {
     let mut buffer = vec![0; BUFFER_BYTES];
+    crew.lead();
     loop {
         match queue.receive(&mut buffer) {
             Received::Request(len) => {
                 let message = &buffer[..len];
-                let handled = std::panic::catch_unwind(AssertUnwindSafe(|| dispatcher.handle(queue, message)));
-                if handled.is_err() {
-                    tracing::error!("the handler of a request panicked; the caller got an input/output error");
-                }
+                crew.read(decode::requester(message));
+                serve(queue, dispatcher, message);
             }
             Received::Ended(ended) => return ended,
         }
+    }
+}
+
+/// The life of another reader.
+fn help(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>, crew: &Crew) -> Ended {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    while crew.wait_for_turn() {
+        match queue.receive(&mut buffer) {
+            Received::Request(len) => serve(queue, dispatcher, &buffer[..len]),
+            Received::Ended(ended) => return ended,
+        }
+    }
+    Ended::Unmounted
+}
+
+fn serve(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>, message: &[u8]) {
+    let handled = std::panic::catch_unwind(AssertUnwindSafe(|| dispatcher.handle(queue, message)));
+    if handled.is_err() {
+        tracing::error!("the handler of a request panicked; the caller got an input/output error");
     }
 }

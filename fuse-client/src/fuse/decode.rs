@@ -87,6 +87,11 @@ pub(super) fn header(message: &[u8]) -> Result<(Header, Input<'_>), Malformed> {
     Ok((header, input))
 }
 
+/// The thread that a message is of; 0: it is not visible here, or there is none.
+pub(super) fn requester(message: &[u8]) -> u32 {
+    header(message).map_or(0, |(header, _)| header.pid)
+}
+
 /// A request for a lock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lock {
