@@ -3,6 +3,7 @@
 //! Each test has a cluster of its own, in name spaces of its own, and a time limit.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
 
+mod answered;
 mod coherence;
 mod containers;
 mod crash;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdfast_core::attr::Mode;
+use holdfast_core::attr::{Attr, FileKind, Mode};
 use holdfast_core::error::{ErrorKind, PosixError};
-use holdfast_core::id::{DirCookie, Epoch, InodeId, LockOwner, Seq, VolumeId};
+use holdfast_core::id::{DataVersion, DirCookie, Epoch, InodeId, LockOwner, Seq, VolumeId};
 use holdfast_core::lease::Mode as LeaseMode;
 use holdfast_core::lock::{LockAsk, LockMode, LockRange, LockSpace};
 use holdfast_core::name::FileName;
@@ -19,7 +19,7 @@ use holdfast_proto::v1::server_message::Message as Answer;
 use holdfast_proto::volume::VolumeRef;
 use parking_lot::Mutex;
 
-use super::{Applied, InvalidateDone, LeaseEvents, Patience, Session, SessionEvents, SessionOptions};
+use super::{Applied, Foretold, InvalidateDone, LeaseEvents, Patience, Session, SessionEvents, SessionOptions};
 use fake::{Fake, World};
 
 mod breaks;

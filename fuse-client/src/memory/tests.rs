@@ -8,8 +8,8 @@ use holdfast_core::attr::{FileKind, Mode as Bits};
 use holdfast_core::derive::AskedMode;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{DataVersion, DirCookie, Seq};
-use holdfast_core::lease::{Grant, GrantNo, Step, Target};
-use holdfast_core::op::{NewNode, Op, OpReply, RenameMode};
+use holdfast_core::lease::{Grant, GrantNo, ROOM, Step, Target};
+use holdfast_core::op::{NewNode, Op, OpReply, RenameMode, WriteAt, WriteData};
 use holdfast_core::time::Timestamp;
 
 use super::state::State;
@@ -216,4 +216,54 @@ fn memory_is_bounded() {
         assert!(state.dropped(Target::Inode(ino)).is_some());
     }
     assert!(state.len() < 900);
+}
+
+/// A state that owns a directory and a file in it.
+fn owner() -> State {
+    let mut state = State::default();
+    let own = |ino| Grant { target: Target::Inode(ino), mode: Mode::Exclusive, number: GrantNo(5) };
+    let grants = vec![own(DIR), own(FILE), Grant { mode: Mode::Shared, ..own(ROOM) }];
+    let directory = attr(DIR, FileKind::Directory, 4096);
+    let question = Question::GetAttr { ino: DIR };
+    state.answered(&question, Seq(0), &Answered { result: Ok(Reply::GetAttr(directory)), grants });
+    looked_up(&mut state, "a", Some(file()), &[]);
+    state
+}
+
+#[test]
+fn what_may_be_changed_here_needs_exclusive_leases_and_room() {
+    let write = |ino| Op::Write {
+        ino,
+        at: WriteAt::End,
+        data: WriteData::Inline(Bytes::from_static(b"x")),
+        kill_privileges: false,
+    };
+    let mut state = owner();
+    assert!(state.may_change(&write(FILE)) && state.may_change(&unlink("a")));
+    assert!(matches!(state.recalled(ROOM, None), Step::Drop(_)));
+    assert!(!state.may_change(&write(FILE)) && state.may_change(&unlink("a")));
+    assert!(matches!(state.recalled(FILE, Some(Mode::Shared)), Step::GiveBack(_)));
+    assert_eq!(state.attr(FILE), Some(file()), "it is still known");
+    let chmod = Op::SetAttr { ino: FILE, set: holdfast_core::attr::SetAttr::default() };
+    assert!(!state.may_change(&chmod));
+    // What the server decides is in doubt until it has, and what was asked before does not count.
+    let mut state = owner();
+    state.submitted(&write(FILE), Seq(7));
+    assert_eq!(state.attr(FILE), None);
+    looked_up(&mut state, "a", Some(file()), &[]);
+    assert_eq!(state.attr(FILE), None);
+    done(&mut state, write(FILE), OpReply::Attr(file()), &[FILE], &[]);
+    assert_eq!(state.attr(FILE), None, "operation 1 is not the last one");
+}
+
+#[test]
+fn a_recall_of_a_directory_lowers_what_is_in_it() {
+    let mut state = owner();
+    let lowered = state.lower_children(DIR);
+    assert_eq!(
+        lowered.iter().map(|back| (back.target, back.left)).collect::<Vec<_>>(),
+        [(Target::Inode(FILE), Some(Mode::Shared))]
+    );
+    assert!(state.lower_children(DIR).is_empty());
+    assert!(state.own(FILE).is_none() && state.attr(FILE).is_some());
 }

@@ -113,3 +113,74 @@ async fn staged_data_is_staged_again_under_its_new_number() {
     );
     assert_eq!(*told.leases.lock(), ["applied true"]);
 }
+
+/// Answers the making of a file here; the fake server makes it otherwise.
+fn answer_create(session: &Session, name: &str) -> Option<Seq> {
+    session.answer(|answering| {
+        let Op::Create { parent, name, node, mode, .. } = create(name.as_bytes()) else { return None };
+        let ino = answering.inode()?;
+        let attr = Attr {
+            ino,
+            kind: FileKind::Regular,
+            mode: Mode::from_bits(0o644),
+            nlink: 1,
+            uid: 0,
+            gid: 0,
+            rdev: 0,
+            size: 0,
+            allocated: 0,
+            atime: answering.now,
+            mtime: answering.now,
+            ctime: answering.now,
+            btime: answering.now,
+            data_version: DataVersion(0),
+            no_xattrs: true,
+        };
+        let op = Op::Create { parent, name, node, mode, ino: Some(ino) };
+        Some(Foretold { caller: Caller::default(), op, reply: OpReply::Attr(attr) })
+    })
+}
+
+#[tokio::test]
+async fn what_is_answered_here_is_sent_with_its_time_and_compared() {
+    let fake = Fake::start().await;
+    let (session, told) = open_with(&fake, SessionOptions::default()).await;
+    assert_eq!((answer_create(&session, "a"), answer_create(&session, "b")), (Some(Seq(1)), Some(Seq(2))));
+    session.sync().await.unwrap();
+    let sent = fake.with(|world| {
+        let batches =
+            world.heard.iter().filter_map(|said| if let Said::Ops(batch) = said { Some(batch) } else { None });
+        let ops: Vec<_> = batches.flat_map(|batch| batch.ops.clone()).collect();
+        ops
+    });
+    let inodes: Vec<u64> = sent
+        .iter()
+        .map(|op| match &op.op {
+            Some(v1::op::Op::Create(create)) => create.ino,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(inodes, [1 << 56, (1 << 56) + 1]);
+    assert!(sent.iter().all(|op| op.time.is_some_and(|time| time.secs >= 1_800_000_000)));
+    assert_eq!(*told.leases.lock(), ["misread", "misread"]);
+    assert!(!session.take_loss(InodeId(1 << 56)), "it was made, if otherwise");
+}
+
+#[tokio::test]
+async fn nothing_is_answered_here_while_a_move_is_under_way_or_there_is_no_server() {
+    let fake = Fake::start().await;
+    fake.cheer(|mood| mood.deaf = true);
+    let session = open(&fake).await;
+    assert!(answer_create(&session, "a").is_some());
+    let unlink = Op::Unlink { parent: InodeId::ROOT, name: FileName::new("x").unwrap() };
+    let moving = tokio::spawn(submit(&session, unlink));
+    fake.until(|world| (order(world).len() == 2).then_some(())).await;
+    assert!(answer_create(&session, "b").is_none());
+    fake.cheer(|mood| mood.deaf = false);
+    fake.cut();
+    moving.await.unwrap().unwrap();
+    while !session.stats().connected {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(answer_create(&session, "c").is_some());
+}

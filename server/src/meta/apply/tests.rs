@@ -3,6 +3,7 @@
 mod access;
 mod attributes;
 mod content;
+mod foretold;
 mod names;
 mod rename;
 mod space;
