@@ -36,6 +36,14 @@ impl State {
 
     /// A question was answered. Whoever does not wait any more does not want to know.
     pub(crate) fn answered(&mut self, id: u64, result: Result<Reply>) {
+        match &result {
+            Ok(Reply::Lookup(attr) | Reply::GetAttr(attr)) => self.heard_time(attr.ctime),
+            Ok(Reply::ReadDir(page)) => {
+                let newest = page.entries.iter().filter_map(|entry| entry.attr.as_ref()).map(|attr| attr.ctime).max();
+                self.heard_time(newest.unwrap_or_default());
+            }
+            Err(_) => {}
+        }
         if let Some(waiter) = self.questions.answered(id) {
             let _ = waiter.send(result);
         }

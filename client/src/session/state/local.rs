@@ -8,6 +8,7 @@
 //! - The server has as much unapplied as the lease on the volume's room allows.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_core::id::{InodeBlock, InodeId, Seq, StageId};
@@ -26,13 +27,18 @@ const SEND_AT: u64 = 64;
 /// The same for one that brings so many bytes.
 const SEND_BYTES: usize = 16 << 10;
 
+/// How far what is heard of may be ahead of the server's clock as it is known here.
+const AHEAD_MAX: Duration = Duration::from_secs(1);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Local {
     /// The server's clock at a moment of ours.
     clock: Option<(Timestamp, BootTime)>,
-    /// The last time that was given or heard of: what comes later is not earlier.
+    /// The last time that was given: what comes later is not earlier.
     last_time: Timestamp,
+    /// The newest change that was heard of: what is answered after that is not earlier either.
+    heard: Timestamp,
     block: InodeBlock,
     /// Nothing is answered here before the outcome of this has come.
     pub(super) not_before: Seq,
@@ -79,7 +85,7 @@ impl State {
         now: BootTime,
         foretell: impl FnOnce(&mut Answering<'_>) -> Option<Foretold>,
     ) -> Option<(Seq, Vec<StageJob>, bool)> {
-        let time = self.local_time(now).filter(|_| self.may_answer(now))?;
+        let time = self.may_answer(now).then(|| self.local_time(now))??;
         let mut answering = Answering { now: time, block: &mut self.local.block };
         let Foretold { caller, mut op, reply } = foretell(&mut answering)?;
         let time = answering.now;
@@ -107,9 +113,14 @@ impl State {
     }
 
     /// The server's clock, as far as it is known here; never back.
-    fn local_time(&self, now: BootTime) -> Option<Timestamp> {
+    fn local_time(&mut self, now: BootTime) -> Option<Timestamp> {
         let (then, at) = self.local.clock?;
-        Some(then.after(now.0.saturating_sub(at.0)).max(self.local.last_time))
+        let time = then.after(now.0.saturating_sub(at.0));
+        if self.local.heard > time.after(AHEAD_MAX) {
+            // That was no clock of today.
+            self.local.heard = Timestamp::default();
+        }
+        Some(time.max(self.local.heard).max(self.local.last_time))
     }
 
     /// The server has told its time.
@@ -117,9 +128,9 @@ impl State {
         self.local.clock = Some((server, now));
     }
 
-    /// Nothing that is answered here may be earlier than this.
+    /// Somebody has changed something at this time.
     pub(super) fn heard_time(&mut self, time: Timestamp) {
-        self.local.last_time = self.local.last_time.max(time);
+        self.local.heard = self.local.heard.max(time);
     }
 
     /// A new session has numbers of its own.
