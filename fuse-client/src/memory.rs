@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use holdfast_client::session::WeakSession;
 use holdfast_client::{Answered, Applied, Foretold, LeaseEvents, Question, Session};
 use holdfast_core::attr::Attr;
-use holdfast_core::id::{Epoch, InodeId, Seq};
+use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq};
 use holdfast_core::lease::{GiveBack, Mode, Step, Target};
 use holdfast_core::name::FileName;
 use holdfast_core::op::{Caller, Op, OpReply};
@@ -124,6 +124,17 @@ impl Memory {
     pub(crate) fn lookup(&self, parent: InodeId, name: &FileName) -> Option<Found> {
         self.trusted()?;
         self.inner.state.lock().lookup(parent, name)
+    }
+
+    /// A name in a directory has to be asked for. Whether its listing is worth reading on now: behind
+    /// which entry, and how many pages. Then [`has_read_on`](Self::has_read_on) is due.
+    pub(crate) fn missed(&self, parent: InodeId) -> Option<(DirCookie, u32)> {
+        self.inner.state.lock().missed(parent)
+    }
+
+    /// That is done.
+    pub(crate) fn has_read_on(&self, parent: InodeId) {
+        self.inner.state.lock().has_read_on(parent);
     }
 
     /// Does something that counts on an inode's lease before it can be given back: what it submits

@@ -156,6 +156,31 @@ impl FileSystem {
 }
 
 impl Shared {
+    /// A name in a directory is about to be asked for. Who asks for several will ask for more: reads the
+    /// listing on, in the background, so that the rest is remembered.
+    pub(super) fn read_on(self: &Arc<Self>, ino: InodeId) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Some((mut after, pages)) = self.memory.missed(ino) else { return };
+        let weak = Arc::downgrade(self);
+        // Ends by itself after so many pages, or with the session.
+        runtime.spawn(async move {
+            for _ in 0..pages {
+                let question = Question::ReadDir { ino, after, entries_max: PAGE_ENTRIES_PLUS, with_attributes: true };
+                let Some(asked) = weak.upgrade().map(|shared| shared.session.ask(question)) else { return };
+                // What is remembered was told to the memory.
+                match asked.await {
+                    Ok(Answer::ReadDir(page)) if !page.end => {
+                        after = page.entries.last().map_or(after, |entry| entry.cookie);
+                    }
+                    _ => break,
+                }
+            }
+            if let Some(shared) = weak.upgrade() {
+                shared.memory.has_read_on(ino);
+            }
+        });
+    }
+
     async fn page(&self, ino: InodeId, after: u64, with_attributes: bool) -> Outcome<Page> {
         let after_cookie = DirCookie(after.saturating_sub(OFFSET_DOT_DOT));
         let entries_max = if with_attributes { PAGE_ENTRIES_PLUS } else { PAGE_ENTRIES };

@@ -59,7 +59,10 @@ impl FileSystem {
                 let name = check!(file_name(name));
                 match shared.remembered(ino, &name) {
                     Some(found) => Reply::Now(found),
-                    None => Reply::later(async move { shared.find(ino, name).await }),
+                    None => Reply::later(async move {
+                        shared.read_on(ino);
+                        shared.find(ino, name).await
+                    }),
                 }
             }
         }

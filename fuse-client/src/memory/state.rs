@@ -17,6 +17,11 @@ use super::Found;
 /// Leases that are given up at a time beside the one that was asked for.
 const LOWERED_MAX: usize = 16_384;
 
+/// Names of a directory that are asked for one by one before its listing is read on.
+const MISSES_MAX: u32 = 3;
+/// Pages that are read on at a time, at most. Each time four times as many as the time before.
+const AHEAD_MAX: u32 = 64;
+
 /// What is known of an inode.
 #[derive(Debug, Default)]
 struct Node {
@@ -33,6 +38,12 @@ struct Node {
     used: u64,
     /// This mount's last operation that changes it: what was asked before that is older.
     changed: Seq,
+    /// Of a directory: names that had to be asked for since its listing was read on last.
+    misses: u32,
+    /// Pages of its listing to read next.
+    ahead: u32,
+    /// Somebody reads on.
+    reading: bool,
 }
 
 /// See the module.
@@ -120,6 +131,26 @@ impl State {
     /// Whether there is surely no name in a directory.
     pub(super) fn is_surely_empty(&self, ino: InodeId) -> bool {
         self.nodes.get(&ino).is_some_and(|node| node.complete && node.names.values().all(Option::is_none))
+    }
+
+    /// A name in a directory has to be asked for. Whether its listing is worth reading on now: behind
+    /// which entry, and how many pages.
+    pub(super) fn missed(&mut self, parent: InodeId) -> Option<(DirCookie, u32)> {
+        let node = self.known(parent).filter(|node| !node.complete && !node.reading)?;
+        node.misses += 1;
+        if node.misses < MISSES_MAX {
+            return None;
+        }
+        let pages = node.ahead.max(1);
+        (node.misses, node.ahead, node.reading) = (0, (pages * 4).min(AHEAD_MAX), true);
+        Some((node.listed.unwrap_or_default(), pages))
+    }
+
+    /// That is done.
+    pub(super) fn has_read_on(&mut self, parent: InodeId) {
+        if let Some(node) = self.nodes.get_mut(&parent) {
+            node.reading = false;
+        }
     }
 
     /// This mount has made an inode.
@@ -352,6 +383,8 @@ impl State {
         if let Some(node) = self.nodes.get_mut(&parent) {
             node.names.remove(name);
             node.complete = false;
+            // It may stand in a part of the listing that was heard.
+            node.listed = None;
         }
     }
 

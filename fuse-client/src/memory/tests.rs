@@ -17,6 +17,8 @@ use super::*;
 
 const DIR: InodeId = InodeId(1);
 const FILE: InodeId = InodeId(7);
+/// More than it takes to read a listing on.
+const MISSES: u32 = 5;
 
 fn name(text: &str) -> FileName {
     FileName::new(Bytes::copy_from_slice(text.as_bytes())).unwrap()
@@ -266,4 +268,48 @@ fn a_recall_of_a_directory_lowers_what_is_in_it() {
     );
     assert!(state.lower_children(DIR).is_empty());
     assert!(state.own(FILE).is_none() && state.attr(FILE).is_some());
+}
+
+#[test]
+fn a_directory_whose_names_are_asked_for_is_read_on_in_growing_steps() {
+    let mut state = owner();
+    let mut misses = || (0..MISSES).find_map(|_| state.missed(DIR));
+    assert_eq!(misses(), Some((DirCookie(0), 1)));
+    assert_eq!(misses(), None, "it is under way");
+    state.has_read_on(DIR);
+    let mut misses = || (0..MISSES).find_map(|_| state.missed(DIR));
+    assert_eq!(misses(), Some((DirCookie(0), 4)));
+    assert_eq!(state.missed(FILE), None);
+    state.has_read_on(DIR);
+    state.is_empty(DIR);
+    assert_eq!((0..MISSES).find_map(|_| state.missed(DIR)), None, "everything is known");
+    assert_eq!(State::default().missed(DIR), None, "nothing could be remembered");
+}
+
+#[test]
+fn a_listing_that_is_read_on_over_a_name_in_doubt_is_not_complete() {
+    let page = |text: &str, cookie, end| {
+        let entry = DirEntry {
+            name: name(text),
+            ino: FILE,
+            kind: FileKind::Regular,
+            cookie: DirCookie(cookie),
+            attr: Some(file()),
+        };
+        Reply::ReadDir(DirPage { entries: vec![entry], end, parent: DIR })
+    };
+    let ask = |after| Question::ReadDir { ino: DIR, after: DirCookie(after), entries_max: 0, with_attributes: true };
+    for doubted in [false, true] {
+        let mut state = owner();
+        let listed = |state: &mut State, after, result| {
+            state.answered(&ask(after), Seq(9), &Answered { result: Ok(result), grants: grants(&[FILE]) });
+        };
+        listed(&mut state, 0, page("b", 3, false));
+        if doubted {
+            state.doubt_name(DIR, &name("b"));
+        }
+        listed(&mut state, 3, page("c", 4, true));
+        let found = state.lookup(DIR, &name("nothing"));
+        assert_eq!(found.is_some(), !doubted, "{found:?}");
+    }
 }
