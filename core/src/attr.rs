@@ -118,6 +118,18 @@ pub enum SetTime {
     To(Timestamp),
 }
 
+impl SetTime {
+    /// The time that there is afterwards.
+    #[must_use]
+    pub const fn chosen(set: Option<Self>, before: Timestamp, now: Timestamp) -> Timestamp {
+        match set {
+            None => before,
+            Some(Self::Now) => now,
+            Some(Self::To(time)) => time,
+        }
+    }
+}
+
 /// What a setattr changes; `None` leaves as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SetAttr {
@@ -139,4 +151,12 @@ pub struct SetAttr {
     /// The caller is in the file's group, or has `CAP_FSETID`: set-group-id that the group may not
     /// execute stays.
     pub keep_setgid: bool,
+}
+
+impl SetAttr {
+    /// Whether it changes nothing, whoever asks: chown(2) for nothing.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self { keep_setgid: self.keep_setgid, ..Self::default() }
+    }
 }

@@ -11,6 +11,7 @@ use crate::attr::{Attr, FileKind, SetAttr};
 use crate::derive::AskedMode;
 use crate::error::PosixError;
 use crate::id::{CommitSeq, InodeId, Seq, StageId};
+use crate::limits::{DIRECTORY_BYTES, SYMLINK_BYTES_MAX};
 use crate::name::{FileName, XattrName};
 use crate::range::ByteRange;
 use crate::time::Timestamp;
@@ -63,6 +64,32 @@ pub enum NewNode {
         /// Device number, for the two kinds of device.
         rdev: u32,
     },
+}
+
+impl NewNode {
+    /// Its type, size in bytes, and device number.
+    ///
+    /// # Errors
+    /// Those of mknod(2) and symlink(2) for what cannot be.
+    pub fn shape(&self) -> Result<(FileKind, u64, u32), PosixError> {
+        match self {
+            Self::File { .. } => Ok((FileKind::Regular, 0, 0)),
+            Self::Directory => Ok((FileKind::Directory, DIRECTORY_BYTES, 0)),
+            Self::Symlink { target } => match target.len() {
+                0 => Err(PosixError::NoEntry),
+                1..=SYMLINK_BYTES_MAX if target.contains(&0) => Err(PosixError::Invalid),
+                len @ 1..=SYMLINK_BYTES_MAX => Ok((FileKind::Symlink, len as u64, 0)),
+                _ => Err(PosixError::NameTooLong),
+            },
+            Self::Special { kind: kind @ (FileKind::CharDevice | FileKind::BlockDevice), rdev } => {
+                Ok((*kind, 0, *rdev))
+            }
+            Self::Special { kind: kind @ (FileKind::Fifo | FileKind::Socket), .. } => Ok((*kind, 0, 0)),
+            Self::Special { kind: FileKind::Regular | FileKind::Directory | FileKind::Symlink, .. } => {
+                Err(PosixError::Invalid)
+            }
+        }
+    }
 }
 
 /// What happens to an existing target of a rename (rename(2)).
@@ -328,6 +355,39 @@ impl Op {
             _ => 0,
         };
         payload + size_of::<LoggedOp>() + 256
+    }
+
+    /// The inodes that it names and changes. What it makes, or finds under a name, is not among them.
+    #[must_use]
+    pub fn changes(&self) -> Vec<InodeId> {
+        match self {
+            Self::Create { parent, .. } | Self::Unlink { parent, .. } | Self::Rmdir { parent, .. } => vec![*parent],
+            Self::Link { ino, parent, .. } => vec![*ino, *parent],
+            Self::Rename { parent, new_parent, .. } => vec![*parent, *new_parent],
+            Self::SetAttr { ino, .. }
+            | Self::SetXattr { ino, .. }
+            | Self::RemoveXattr { ino, .. }
+            | Self::Write { ino, .. }
+            | Self::Allocate { ino, .. }
+            | Self::Open { ino, truncate: true, .. } => vec![*ino],
+            Self::Copy { to, .. } => vec![*to],
+            Self::CreateUnnamed { .. } | Self::Open { truncate: false, .. } | Self::Close { .. } => Vec::new(),
+        }
+    }
+
+    /// The names that it changes, each with its directory.
+    #[must_use]
+    pub fn names(&self) -> Vec<(InodeId, &FileName)> {
+        match self {
+            Self::Create { parent, name, .. }
+            | Self::Link { parent, name, .. }
+            | Self::Unlink { parent, name }
+            | Self::Rmdir { parent, name } => vec![(*parent, name)],
+            Self::Rename { parent, name, new_parent, new_name, .. } => {
+                vec![(*parent, name), (*new_parent, new_name)]
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The file whose bytes or size this operation changes for others who have it open.

@@ -9,7 +9,7 @@
 use crate::attr::{Attr, FileKind, Mode, SetAttr, SetTime};
 use crate::derive::{self, AskedMode, Parent};
 use crate::id::{DataVersion, InodeId};
-use crate::limits::{DIRECTORY_BYTES, FILE_BYTES_MAX, LINKS_MAX, SYMLINK_BYTES_MAX};
+use crate::limits::{FILE_BYTES_MAX, LINKS_MAX};
 use crate::op::{Caller, NewNode};
 use crate::range::ByteRange;
 use crate::time::Timestamp;
@@ -38,8 +38,7 @@ pub fn written(file: &Attr, offset: u64, len: u32, now: Timestamp) -> Option<Att
 /// The inode after a change of attributes.
 #[must_use]
 pub fn set(inode: &Attr, set: &SetAttr, now: Timestamp) -> Option<Attr> {
-    let nothing = *set == SetAttr { keep_setgid: set.keep_setgid, ..SetAttr::default() };
-    if !is_plain(inode) || nothing {
+    if !is_plain(inode) || set.is_nothing() {
         return None;
     }
     let mut after = *inode;
@@ -47,16 +46,11 @@ pub fn set(inode: &Attr, set: &SetAttr, now: Timestamp) -> Option<Attr> {
         after = resized(&after, size)?;
         after.mtime = now;
     }
-    let chosen = |set: Option<SetTime>, before| match set {
-        None => before,
-        Some(SetTime::Now) => now,
-        Some(SetTime::To(time)) => time,
-    };
     after.uid = set.uid.unwrap_or(after.uid);
     after.gid = set.gid.unwrap_or(after.gid);
     after.mode = set.mode.unwrap_or(after.mode);
-    after.atime = chosen(set.atime, after.atime);
-    after.mtime = chosen(set.mtime, after.mtime);
+    after.atime = SetTime::chosen(set.atime, after.atime, now);
+    after.mtime = SetTime::chosen(set.mtime, after.mtime, now);
     after.ctime = now;
     Some(after)
 }
@@ -90,15 +84,7 @@ pub fn made(
     caller: Caller,
     now: Timestamp,
 ) -> Option<Attr> {
-    let (kind, size, rdev) = match node {
-        NewNode::File { .. } => (FileKind::Regular, 0, 0),
-        NewNode::Directory => (FileKind::Directory, DIRECTORY_BYTES, 0),
-        NewNode::Symlink { target } => match target.len() {
-            len @ 1..=SYMLINK_BYTES_MAX if !target.contains(&0) => (FileKind::Symlink, len as u64, 0),
-            _ => return None,
-        },
-        NewNode::Special { .. } => return None,
-    };
+    let (kind, size, rdev) = node.shape().ok().filter(|_| !matches!(node, NewNode::Special { .. }))?;
     if directory.kind != FileKind::Directory || !directory.no_xattrs || directory.nlink == 0 {
         return None;
     }

@@ -244,9 +244,7 @@ impl Shared {
         }
         let (held, outcome) = self.memory.submit(&op, || {
             let held = hold();
-            let outcome = self.session.submit(caller, op.clone());
-            let seq = outcome.seq();
-            ((held, outcome), seq)
+            (held, self.session.submit(caller, op.clone()))
         });
         (held, outcome.map(|outcome| outcome.map_err(|error| errno::answer(&error))))
     }

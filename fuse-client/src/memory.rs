@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use holdfast_client::session::WeakSession;
+use holdfast_client::session::{Outcome, WeakSession};
 use holdfast_client::{Answered, Applied, Foretold, LeaseEvents, Question, Session};
 use holdfast_core::attr::Attr;
 use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq};
@@ -170,15 +170,14 @@ impl Memory {
         Some(done)
     }
 
-    /// Submits a change that the server decides. `submit` gives its number; what it may touch is in doubt
-    /// from here until its outcome.
-    pub(crate) fn submit<R>(&self, op: &Op, submit: impl FnOnce() -> (R, Option<Seq>)) -> R {
+    /// Submits a change that the server decides. What it may touch is in doubt from here until its outcome.
+    pub(crate) fn submit<G>(&self, op: &Op, submit: impl FnOnce() -> (G, Outcome)) -> (G, Outcome) {
         let mut state = self.inner.state.lock();
-        let (result, seq) = submit();
-        if let Some(seq) = seq {
+        let (held, outcome) = submit();
+        if let Some(seq) = outcome.seq() {
             state.submitted(op, seq);
         }
-        result
+        (held, outcome)
     }
 
     fn trusted(&self) -> Option<()> {

@@ -118,10 +118,6 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
     Ok(Established { inbound, heartbeat: terms.heartbeat, since: Instant::now(), generation })
 }
 
-fn timestamp(wire: v1::Timestamp) -> Result<Timestamp> {
-    Timestamp::try_from(wire)
-}
-
 fn read_terms(welcome: &v1::Welcome) -> Result<Terms> {
     negotiate(Peer::Server, welcome.protocol, welcome.protocol)?;
     let sensible =
@@ -136,7 +132,7 @@ fn read_terms(welcome: &v1::Welcome) -> Result<Terms> {
         epoch: Epoch(welcome.epoch),
         lease: Duration::from_millis(welcome.lease_ms.into()),
         heartbeat: Duration::from_millis(welcome.heartbeat_ms.into()),
-        now: welcome.now.map(timestamp).transpose().map_err(|error| distrust("welcome", error.message()))?,
+        now: welcome.now.map(Timestamp::try_from).transpose().map_err(|error| distrust("welcome", error.message()))?,
         block: InodeBlock::new(welcome.first_inode, welcome.inode_count)
             .ok_or_else(|| distrust("welcome", "it gives inode numbers that are not a session's"))?,
     })
@@ -331,7 +327,7 @@ fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
         }
         Message::Heartbeat(answer) => {
             let now = shared.now();
-            let server = answer.now.map(timestamp).transpose();
+            let server = answer.now.map(Timestamp::try_from).transpose();
             let server = server.map_err(|error| distrust("heartbeat", error.message()))?;
             shared.update(|state| state.heartbeat_answered(answer.id, server, now));
         }

@@ -399,7 +399,7 @@ fn is_same(result: &OpResult, foretold: &OpReply) -> bool {
 }
 
 /// The inode that an operation made.
-fn created(op: &Op, reply: &OpReply) -> Option<InodeId> {
+pub(crate) fn created(op: &Op, reply: &OpReply) -> Option<InodeId> {
     match (op, reply) {
         (Op::Create { .. } | Op::CreateUnnamed { .. }, OpReply::Attr(attr)) => Some(attr.ino),
         _ => None,
@@ -408,21 +408,7 @@ fn created(op: &Op, reply: &OpReply) -> Option<InodeId> {
 
 /// Inodes that an operation changes: whose fsync must tell of its loss.
 pub(crate) fn touched(op: &Op, created: Option<InodeId>) -> Vec<InodeId> {
-    match op {
-        Op::Create { parent, .. } => created.into_iter().chain([*parent]).collect(),
-        Op::CreateUnnamed { .. } => created.into_iter().collect(),
-        Op::Link { ino, parent, .. } => vec![*ino, *parent],
-        Op::Unlink { parent, .. } | Op::Rmdir { parent, .. } => vec![*parent],
-        Op::Rename { parent, new_parent, .. } => vec![*parent, *new_parent],
-        Op::SetAttr { ino, .. }
-        | Op::SetXattr { ino, .. }
-        | Op::RemoveXattr { ino, .. }
-        | Op::Write { ino, .. }
-        | Op::Allocate { ino, .. }
-        | Op::Open { ino, truncate: true, .. } => vec![*ino],
-        Op::Copy { to, .. } => vec![*to],
-        Op::Open { truncate: false, .. } | Op::Close { .. } => Vec::new(),
-    }
+    created.into_iter().chain(op.changes()).collect()
 }
 
 /// Whether a read-only session may do this: open and close change nothing.

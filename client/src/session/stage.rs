@@ -61,7 +61,7 @@ fn is_passing(error: &Error) -> bool {
 
 /// The server will not have the data. Usually it answers the operation with the reason; if not,
 /// the operation is replaced, and said again on a new stream.
-async fn refused(shared: &Shared, job: &StageJob, error: Error) {
+async fn refused(shared: &Arc<Shared>, job: &StageJob, error: Error) {
     let poll = VERDICT_TIMEOUT / 20;
     for _ in 0..20 {
         if !shared.look(|state| state.awaits(job)) {
@@ -70,11 +70,10 @@ async fn refused(shared: &Shared, job: &StageJob, error: Error) {
         tokio::time::sleep(poll).await;
     }
     tracing::warn!(seq = job.seq.0, %error, "the server refused the data of a write");
-    let Some(answered) = shared.update(|state| state.withdraw(job, error)) else { return };
-    if let Some(op) = answered {
-        shared.events.leases().misread(&op);
+    if let Some(effects) = shared.update(|state| state.withdraw(job, error)) {
+        shared.carry_out(effects);
+        shared.kick.notify_one();
     }
-    shared.kick.notify_one();
 }
 
 /// A call that names its session.

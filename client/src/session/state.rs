@@ -237,13 +237,18 @@ impl State {
     /// Numbers an operation that nobody waits for. True: somebody must see to it that it is sent.
     pub(crate) fn submit_idly(&mut self, caller: Caller, op: Op) -> Result<bool> {
         self.check_open()?;
-        let urgent = std::mem::replace(&mut self.dirty, false);
         self.log.push(caller, op, None, None);
         // It brings no data to be staged.
-        self.admit();
-        let heavy = self.log.is_held_up() || self.log.is_heavy();
-        self.dirty = urgent || heavy;
-        Ok(!std::mem::replace(&mut self.idle, true))
+        Ok(self.admit_idly(false).1)
+    }
+
+    /// As [`admit`](Self::admit), for what nobody waits for: without waking the stream, unless there is
+    /// `much`. True: somebody must see to it that it is sent.
+    fn admit_idly(&mut self, much: bool) -> (Vec<StageJob>, bool) {
+        let urgent = std::mem::replace(&mut self.dirty, false);
+        let jobs = self.admit();
+        self.dirty = urgent || much || self.log.is_held_up() || self.log.is_heavy();
+        (jobs, !std::mem::replace(&mut self.idle, true))
     }
 
     /// Sends what nobody waits for.
@@ -291,24 +296,21 @@ impl State {
         Some(StageJob { generation: self.generation, session: self.session, seq, data })
     }
 
-    /// Staging failed for good: the operation is taken back and its caller told. `None`: it was
-    /// answered already. `Some(Some(op))`: this was answered here, and is lost.
-    pub(crate) fn withdraw(&mut self, job: &StageJob, error: Error) -> Option<Option<Op>> {
+    /// Staging failed for good: the operation is taken back, and its caller told by the effects. `None`:
+    /// it was answered already.
+    pub(crate) fn withdraw(&mut self, job: &StageJob, error: Error) -> Option<Effects> {
         if job.session != self.session {
             return None;
         }
         let entry = self.log.entry(job.seq)?;
-        let answered = entry.time.map(|_| entry.op.clone());
+        let misread: Vec<Op> = entry.time.map(|_| entry.op.clone()).into_iter().collect();
         let (waiter, lost) = self.log.withdraw(job.seq)?;
         self.losses.extend(lost);
-        if let Some(op) = &answered {
+        for op in &misread {
             self.is_applied(job.seq, op, None);
         }
-        if let Some(waiter) = waiter {
-            // Nobody waits any more: then nobody wants to know.
-            let _ = waiter.send(Err(error));
-        }
-        Some(answered)
+        let ops = waiter.map(|waiter| (waiter, Err(error))).into_iter().collect();
+        Some(Effects { ops, misread, ..Effects::default() })
     }
 
     /// Whether an operation still waits for its answer on this stream.

@@ -76,11 +76,8 @@ impl FileSystem {
         }
         // As for any change.
         shared.session.allow_changes();
-        let written = shared.memory.submit(&op, || {
-            let written = shared.session.write(caller, ino, at, data, kill_privileges);
-            let seq = written.seq();
-            (written, seq)
-        });
+        let ((), written) =
+            shared.memory.submit(&op, || ((), shared.session.write(caller, ino, at, data, kill_privileges)));
         Reply::later(async move {
             match written.await.map_err(|error| errno::answer(&error))? {
                 OpReply::Written { offset, len, attr } => {

@@ -10,8 +10,9 @@ use holdfast_core::id::{InodeId, LockOwner};
 use holdfast_core::lock::LockSpace;
 use holdfast_core::op::{Caller, Op, OpReply};
 use nix::fcntl::OFlag;
+use parking_lot::MutexGuard;
 
-use super::handles::OpenFile;
+use super::handles::{OpenFile, OpenFiles};
 use super::{Entry, FileSystem, Handle, Node, Outcome, RACES_MAX, Reply, Shared, Thread, attr_of};
 
 /// What the kernel's page cache may do for a handle.
@@ -45,7 +46,9 @@ impl FileSystem {
             return Reply::Now(opening.opened(&attr, flags));
         }
         let op = Op::Open { ino, truncate, kill_privileges: truncate && killer.is_some() };
-        if let Some((reply, opening)) = self.shared.memory.change(caller, &op, || self.shared.opening(ino)) {
+        if let Some((reply, (files, opening))) = self.shared.memory.change(caller, &op, || self.shared.count_open(ino))
+        {
+            drop(files);
             return Reply::Now(attr_of(reply).and_then(|attr| opening.opened(&attr, flags)));
         }
         let (opening, opened) = self.shared.begin_open(caller, ino, op);
@@ -175,10 +178,9 @@ impl Shared {
     pub(super) fn open_here(self: &Arc<Self>, caller: Caller, ino: InodeId) -> Option<(Opening, Attr)> {
         let op = Op::Open { ino, truncate: false, kill_privileges: false };
         self.memory.under_lease(ino, |attr| {
-            let mut files = self.files.lock();
-            files.begin_open(ino);
+            let (_files, opening) = self.count_open(ino);
             self.session.submit_idly(caller, op);
-            (Opening { shared: Arc::clone(self), ino: Some(ino) }, attr)
+            (opening, attr)
         })
     }
 
@@ -194,19 +196,16 @@ impl Shared {
         ino: InodeId,
         op: Op,
     ) -> (Opening, impl Future<Output = Outcome<OpReply>> + Send + 'static + use<>) {
-        let ((files, opening), opened) = self.submit_holding(caller, op, || {
-            let mut files = self.files.lock();
-            files.begin_open(ino);
-            (files, Opening { shared: Arc::clone(self), ino: Some(ino) })
-        });
+        let ((files, opening), opened) = self.submit_holding(caller, op, || self.count_open(ino));
         drop(files);
         (opening, opened)
     }
 
-    /// Counts an open.
-    fn opening(self: &Arc<Self>, ino: InodeId) -> Opening {
-        self.files.lock().begin_open(ino);
-        Opening { shared: Arc::clone(self), ino: Some(ino) }
+    /// Counts an open. The table is locked until it has its place in the order; let it go first.
+    fn count_open(self: &Arc<Self>, ino: InodeId) -> (MutexGuard<'_, OpenFiles>, Opening) {
+        let mut files = self.files.lock();
+        files.begin_open(ino);
+        (files, Opening { shared: Arc::clone(self), ino: Some(ino) })
     }
 
     fn tell_loss(&self, ino: InodeId) -> Outcome<()> {

@@ -174,50 +174,26 @@ impl State {
     /// An operation is submitted under this number, and the server says what it does: until then what
     /// it touches is in doubt.
     pub(super) fn submitted(&mut self, op: &Op, seq: Seq) {
-        let (inodes, names) = self.touched(op);
-        for (parent, name) in names {
-            self.doubt_name(parent, name);
-        }
-        for ino in inodes {
+        for ino in self.touched(op) {
             self.doubt_since(ino, seq);
+        }
+        for (parent, name) in op.names() {
+            self.doubt_name(parent, name);
         }
     }
 
     /// An operation did not do what was foretold: nothing of what it touches is known any more.
     pub(super) fn misread(&mut self, op: &Op) {
-        let (inodes, _) = self.touched(op);
-        for ino in inodes {
+        for ino in self.touched(op) {
             self.forget(ino);
         }
     }
 
-    /// The inodes that an operation changes, as far as they are known here, and the names.
-    fn touched<'o>(&self, op: &'o Op) -> (Vec<InodeId>, Vec<Place<'o>>) {
-        let led = |place: Place<'_>| self.leads(place).flatten();
-        match op {
-            Op::Create { parent, name, ino, .. } => {
-                let made = ino.or_else(|| led((*parent, name)));
-                ([*parent].into_iter().chain(made).collect(), vec![(*parent, name)])
-            }
-            Op::Link { ino, parent, name } => (vec![*ino, *parent], vec![(*parent, name)]),
-            Op::Unlink { parent, name } | Op::Rmdir { parent, name } => {
-                let target = led((*parent, name));
-                ([*parent].into_iter().chain(target).collect(), vec![(*parent, name)])
-            }
-            Op::Rename { parent, name, new_parent, new_name, .. } => {
-                let targets = [led((*parent, name)), led((*new_parent, new_name))];
-                let inodes = [*parent, *new_parent].into_iter().chain(targets.into_iter().flatten()).collect();
-                (inodes, vec![(*parent, name), (*new_parent, new_name)])
-            }
-            Op::SetAttr { ino, .. }
-            | Op::SetXattr { ino, .. }
-            | Op::RemoveXattr { ino, .. }
-            | Op::Write { ino, .. }
-            | Op::Allocate { ino, .. }
-            | Op::Open { ino, truncate: true, .. } => (vec![*ino], Vec::new()),
-            Op::Copy { to, .. } => (vec![*to], Vec::new()),
-            Op::CreateUnnamed { .. } | Op::Open { truncate: false, .. } | Op::Close { .. } => (Vec::new(), Vec::new()),
-        }
+    /// The inodes that an operation changes, as far as they are known here.
+    fn touched(&self, op: &Op) -> Vec<InodeId> {
+        let named = op.names().into_iter().filter_map(|place| self.leads(place).flatten());
+        let made = if let Op::Create { ino, .. } = op { *ino } else { None };
+        op.changes().into_iter().chain(named).chain(made).collect()
     }
 }
 

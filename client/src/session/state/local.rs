@@ -20,7 +20,7 @@ use holdfast_core::time::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{Leaving, StageJob, State};
-use crate::session::log::{opened, touched};
+use crate::session::log::{created, touched};
 
 /// Operations that wait to be sent before they are sent without delay.
 const SEND_AT: u64 = 64;
@@ -93,16 +93,13 @@ impl State {
         self.local.count(&op, true);
         let seq = self.log.next_seq();
         let payload = payload_of(&mut op, seq);
-        for ino in inodes(&op, &reply) {
+        for ino in touched(&op, created(&op, &reply)) {
             self.local.last.insert(ino, seq);
         }
         let large = payload.is_some() || op.weight() > SEND_BYTES;
         self.log.push_answered(caller, op, payload, (time, reply));
-        let urgent = std::mem::replace(&mut self.dirty, false);
-        let jobs = self.admit();
-        let much = large || seq.0 >= self.log.sent().0 + SEND_AT;
-        self.dirty = urgent || much || self.log.is_held_up() || self.log.is_heavy();
-        Some((seq, jobs, !std::mem::replace(&mut self.idle, true)))
+        let (jobs, idle) = self.admit_idly(large || seq.0 >= self.log.sent().0 + SEND_AT);
+        Some((seq, jobs, idle))
     }
 
     fn may_answer(&self, now: BootTime) -> bool {
@@ -177,8 +174,7 @@ impl State {
     /// The outcome of an operation that was answered here has come for the first time.
     pub(super) fn is_applied(&mut self, seq: Seq, op: &Op, reply: Option<&OpReply>) {
         self.local.count(op, false);
-        let touched = reply.map_or_else(|| touched(op, None), |reply| inodes(op, reply));
-        for ino in touched {
+        for ino in touched(op, reply.and_then(|reply| created(op, reply))) {
             if self.local.last.get(&ino) == Some(&seq) {
                 self.local.last.remove(&ino);
             }
@@ -208,17 +204,6 @@ impl Local {
             self.inodes = self.inodes.saturating_sub(inodes);
         }
     }
-}
-
-/// The inodes that an operation changes.
-fn inodes(op: &Op, reply: &OpReply) -> Vec<InodeId> {
-    touched(
-        op,
-        opened(op, reply).or(match (op, reply) {
-            (Op::Create { .. }, OpReply::Attr(attr)) => Some(attr.ino),
-            _ => None,
-        }),
-    )
 }
 
 /// Data that travels beside its operation.

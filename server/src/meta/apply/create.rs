@@ -4,14 +4,14 @@ use holdfast_core::attr::FileKind;
 use holdfast_core::derive::AskedMode;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{DataVersion, DirCookie, InodeBlock, InodeId};
-use holdfast_core::limits::{LINKS_MAX, SYMLINK_BYTES_MAX};
+use holdfast_core::limits::LINKS_MAX;
 use holdfast_core::name::FileName;
 use holdfast_core::op::{NewNode, OpReply};
 
 use super::{Decision, Txn, access, orphan};
 use crate::meta::keys;
 use crate::meta::record::entry::Entry;
-use crate::meta::record::inode::{DIRECTORY_BYTES, Inode, NamedAt};
+use crate::meta::record::inode::{Inode, NamedAt};
 
 /// A new inode under a new name. `ino`: the number that the session has given it.
 pub(super) fn create(
@@ -57,7 +57,7 @@ pub(super) fn make(
     mode: AskedMode,
     cookie: Option<DirCookie>,
 ) -> Decision<Inode> {
-    let (kind, size, rdev) = shape(node)?;
+    let (kind, size, rdev) = node.shape()?;
     let given = access::inherited(txn, parent, directory, kind, mode)?;
     let now = txn.context.now;
     let is_directory = kind == FileKind::Directory;
@@ -104,23 +104,4 @@ fn number(txn: &Txn<'_>, chosen: Option<InodeId>) -> Decision<InodeId> {
         return Err(PosixError::Invalid.into());
     }
     Ok(ino)
-}
-
-/// Type, size and device number of a new node.
-fn shape(node: &NewNode) -> Result<(FileKind, u64, u32), PosixError> {
-    match node {
-        NewNode::File { .. } => Ok((FileKind::Regular, 0, 0)),
-        NewNode::Directory => Ok((FileKind::Directory, DIRECTORY_BYTES, 0)),
-        NewNode::Symlink { target } => match target.len() {
-            0 => Err(PosixError::NoEntry),
-            1..=SYMLINK_BYTES_MAX if target.contains(&0) => Err(PosixError::Invalid),
-            len @ 1..=SYMLINK_BYTES_MAX => Ok((FileKind::Symlink, len as u64, 0)),
-            _ => Err(PosixError::NameTooLong),
-        },
-        NewNode::Special { kind: kind @ (FileKind::CharDevice | FileKind::BlockDevice), rdev } => Ok((*kind, 0, *rdev)),
-        NewNode::Special { kind: kind @ (FileKind::Fifo | FileKind::Socket), .. } => Ok((*kind, 0, 0)),
-        NewNode::Special { kind: FileKind::Regular | FileKind::Directory | FileKind::Symlink, .. } => {
-            Err(PosixError::Invalid)
-        }
-    }
 }

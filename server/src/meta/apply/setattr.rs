@@ -5,7 +5,6 @@ use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
 use holdfast_core::limits::FILE_BYTES_MAX;
 use holdfast_core::op::OpReply;
-use holdfast_core::time::Timestamp;
 
 use super::{Decision, Txn, access, extents};
 use crate::meta::record::inode::Inode;
@@ -24,8 +23,7 @@ pub(super) fn setattr(txn: &mut Txn<'_>, ino: InodeId, set: &SetAttr) -> Decisio
         }
         inode.mtime = now;
     }
-    let nothing = *set == SetAttr { keep_setgid: set.keep_setgid, ..SetAttr::default() };
-    if set.uid.is_some() || set.gid.is_some() || nothing {
+    if set.uid.is_some() || set.gid.is_some() || set.is_nothing() {
         access::owner_changes(txn, ino, &mut inode, set.keep_setgid)?;
     } else if set.size.is_some() || set.kill_privileges {
         access::content_changes(txn, ino, &mut inode, set.kill_privileges, set.keep_setgid)?;
@@ -36,19 +34,11 @@ pub(super) fn setattr(txn: &mut Txn<'_>, ino: InodeId, set: &SetAttr) -> Decisio
         inode.mode = mode;
         access::chmod(txn, ino, &mut inode)?;
     }
-    inode.atime = chosen(set.atime, inode.atime, now);
-    inode.mtime = chosen(set.mtime, inode.mtime, now);
+    inode.atime = SetTime::chosen(set.atime, inode.atime, now);
+    inode.mtime = SetTime::chosen(set.mtime, inode.mtime, now);
     inode.ctime = now;
     txn.put_inode(ino, &inode);
     Ok(OpReply::Attr(inode.attr(ino)))
-}
-
-const fn chosen(set: Option<SetTime>, before: Timestamp, now: Timestamp) -> Timestamp {
-    match set {
-        None => before,
-        Some(SetTime::Now) => now,
-        Some(SetTime::To(time)) => time,
-    }
 }
 
 /// Cuts a file, or lengthens it by a hole. Space past the end goes in any case.
