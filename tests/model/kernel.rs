@@ -28,7 +28,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag};
 use tokio::runtime::Runtime;
 
-const CALLER: Caller = Caller { uid: 0, gid: 0 };
+pub(crate) const CALLER: Caller = Caller { uid: 0, gid: 0 };
 
 /// Who calls: this test, as root.
 fn own_thread() -> Thread {
@@ -74,7 +74,7 @@ struct Open {
 
 /// A driver for the model: file systems over sessions with one volume.
 pub(crate) struct Kernel {
-    clients: Vec<FileSystem>,
+    pub(crate) clients: Vec<FileSystem>,
     events: Arc<NoCache>,
     open: HashMap<(usize, usize), Open>,
     cluster: Rc<RefCell<Cluster>>,
@@ -102,7 +102,7 @@ impl Kernel {
         Self { clients, events, open: HashMap::new(), cluster: Rc::clone(cluster), runtime }
     }
 
-    fn wait<T: Send + 'static>(&self, reply: Reply<T>) -> Result<T> {
+    pub(crate) fn wait<T: Send + 'static>(&self, reply: Reply<T>) -> Result<T> {
         self.runtime.block_on(reply.wait()).map_err(errno)
     }
 
@@ -308,7 +308,7 @@ impl Kernel {
 
     fn close(&mut self, client: usize, slot: usize) -> Result<()> {
         let open = self.open.remove(&(client, slot)).ok_or(Errno::EBADF)?;
-        self.wait(self.clients[client].release(open.handle, None))
+        self.wait(self.clients[client].release(open.handle, false))
     }
 
     fn open_file(&mut self, client: usize, slot: usize, path: &Path, mode: u32, access: Access) -> Outcome {

@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
 
 mod kernel;
+mod late;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -103,4 +104,11 @@ fn mounted_twice() {
 #[test]
 fn mounted_twice_while_the_server_restarts() {
     mounted("mounted twice with restarts", &plan(2, 1200, Some(120)), runs(1, 100));
+}
+
+#[test]
+fn a_late_release_takes_no_lock_of_a_later_open() {
+    let _watchdog = limit("a late release");
+    let cluster = Rc::new(RefCell::new(Cluster::machine()));
+    Kernel::new(&cluster, "late", 2).a_late_release_takes_no_lock();
 }

@@ -19,6 +19,13 @@ use holdfast_core::id::{InodeId, LockOwner};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Handle(pub u64);
 
+impl Handle {
+    /// Who holds what flock(2) takes through it: nobody else ever has this name.
+    pub(super) const fn flock_owner(self) -> LockOwner {
+        LockOwner(self.0)
+    }
+}
+
 /// A create whose answer is not yet there.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct CreateTicket(u64);

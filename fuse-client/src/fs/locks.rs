@@ -18,7 +18,9 @@ pub struct LockRequest {
     pub handle: Handle,
     /// flock(2), or fcntl(2).
     pub space: LockSpace,
-    /// Who, as the kernel names it.
+    /// Who, as the kernel names it. Not of a flock: its owner is the handle. The kernel's name for that
+    /// is a place in its memory, which the next file that is opened may get while this one's release is
+    /// still on its way; the release would then take that one's lock.
     pub owner: LockOwner,
     /// `None`: unlock.
     pub mode: Option<LockMode>,
@@ -32,19 +34,11 @@ pub struct LockRequest {
 
 impl LockRequest {
     fn ask(&self, ino: InodeId) -> LockAsk {
-        let range = match self.space {
-            LockSpace::Flock => LockRange::WHOLE,
-            LockSpace::Record => self.range,
+        let (range, owner) = match self.space {
+            LockSpace::Flock => (LockRange::WHOLE, self.handle.flock_owner()),
+            LockSpace::Record => (self.range, self.owner),
         };
-        LockAsk {
-            ino,
-            space: self.space,
-            owner: self.owner,
-            mode: self.mode,
-            range,
-            pid: self.pid,
-            open_file: self.open_file,
-        }
+        LockAsk { ino, space: self.space, owner, mode: self.mode, range, pid: self.pid, open_file: self.open_file }
     }
 }
 
@@ -60,17 +54,16 @@ pub struct LockWait {
 impl FileSystem {
     /// Takes, changes or releases a lock. `wait`: until it is free; else `WouldBlock`.
     pub fn lock(&self, request: LockRequest, wait: bool) -> LockWait {
-        let ino = {
-            let mut files = self.shared.files.lock();
-            let Some(ino) = files.ino(request.handle) else {
-                return LockWait { reply: Reply::Now(Err(PosixError::BadHandle)), cancel: None };
-            };
-            if request.mode.is_some() && request.space == LockSpace::Record {
-                files.note_locker(request.handle, request.owner);
-            }
-            ino
+        // Noted and asked for in one step: a release or close that lets locks go is before both or behind.
+        let mut files = self.shared.files.lock();
+        let Some(ino) = files.ino(request.handle) else {
+            return LockWait { reply: Reply::Now(Err(PosixError::BadHandle)), cancel: None };
         };
+        if request.mode.is_some() && request.space == LockSpace::Record {
+            files.note_locker(request.handle, request.owner);
+        }
         let (ticket, locked) = self.shared.session.lock(request.ask(ino), wait);
+        drop(files);
         let reply = Reply::later(async move { locked.await.map_err(|error| errno::answer(&error)) });
         LockWait { reply, cancel: Some(ticket) }
     }
@@ -88,7 +81,7 @@ impl FileSystem {
 }
 
 impl Shared {
-    /// Gives back all locks of one owner on a file.
+    /// Gives back all locks of one owner on a file. Call it with the table of open files locked.
     pub(super) fn unlock(
         &self,
         ino: InodeId,

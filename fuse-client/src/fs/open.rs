@@ -85,22 +85,18 @@ impl FileSystem {
         })
     }
 
-    /// The last reference to a handle is gone (also mappings). `flock_owner`: who holds a flock(2)
+    /// The last reference to a handle is gone (also mappings). `flocked`: a flock(2) may be held
     /// through it.
-    pub fn release(&self, handle: Handle, flock_owner: Option<LockOwner>) -> Reply<()> {
-        let (ino, owners) = {
-            let mut files = self.shared.files.lock();
-            let released = files.release(handle);
-            self.shared.submit_closes(released.close);
-            let Some(ino) = released.ino else { return Reply::Now(Err(PosixError::BadHandle)) };
-            (ino, released.unlock)
-        };
-        let unlocks: Vec<_> = owners
-            .into_iter()
-            .map(|owner| (owner, LockSpace::Record))
-            .chain(flock_owner.map(|owner| (owner, LockSpace::Flock)))
-            .map(|(owner, space)| self.shared.unlock(ino, space, owner))
-            .collect();
+    pub fn release(&self, handle: Handle, flocked: bool) -> Reply<()> {
+        let mut files = self.shared.files.lock();
+        let released = files.release(handle);
+        self.shared.submit_closes(released.close);
+        let Some(ino) = released.ino else { return Reply::Now(Err(PosixError::BadHandle)) };
+        let flock = flocked.then(|| (handle.flock_owner(), LockSpace::Flock));
+        let records = released.unlock.into_iter().map(|owner| (owner, LockSpace::Record));
+        let unlocks: Vec<_> =
+            records.chain(flock).map(|(owner, space)| self.shared.unlock(ino, space, owner)).collect();
+        drop(files);
         if unlocks.is_empty() {
             return Reply::Now(Ok(()));
         }
@@ -116,11 +112,13 @@ impl FileSystem {
     /// changes that nobody has heard of is told, once. No round trip where neither is the case.
     pub fn flush(&self, node: Node, owner: LockOwner) -> Reply<()> {
         let ino = self.shared.ino(node);
-        let may_hold = self.shared.files.lock().take_locker(ino, owner);
-        if !may_hold {
+        let mut files = self.shared.files.lock();
+        if !files.take_locker(ino, owner) {
+            drop(files);
             return Reply::Now(self.shared.tell_loss(ino));
         }
         let unlocked = self.shared.unlock(ino, LockSpace::Record, owner);
+        drop(files);
         let shared = Arc::clone(&self.shared);
         Reply::later(async move {
             unlocked.await?;

@@ -181,7 +181,8 @@ pub(super) enum Request<'a> {
     StatFs,
     Release {
         handle: u64,
-        flock_owner: Option<u64>,
+        /// A flock(2) may be held through it.
+        flocked: bool,
     },
     FSync,
     Flush {
@@ -414,8 +415,8 @@ fn release<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {
     let handle = i.u64()?;
     i.take(4)?;
     let flags = i.u32()?;
-    let owner = i.u64()?;
-    Ok(Request::Release { handle, flock_owner: (flags & abi::RELEASE_FLOCK_UNLOCK != 0).then_some(owner) })
+    let _owner = i.u64()?;
+    Ok(Request::Release { handle, flocked: flags & abi::RELEASE_FLOCK_UNLOCK != 0 })
 }
 
 fn init<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {

@@ -153,9 +153,7 @@ impl Dispatcher {
             }
             Request::Write { .. } => self.write(call, caller, node, request),
             Request::StatFs => self.reply(call, fs.statfs(), |stat, answer| answer.body(&statfs_out(stat))),
-            Request::Release { handle, flock_owner } => {
-                self.done(call, fs.release(Handle(handle), flock_owner.map(LockOwner)));
-            }
+            Request::Release { handle, flocked } => self.done(call, fs.release(Handle(handle), flocked)),
             Request::FSync | Request::FSyncDir => self.done(call, fs.fsync(node)),
             Request::Flush { owner } => self.flush(call, fs.flush(node, LockOwner(owner))),
             Request::SetXattr { name, value, flags, kill_setgid } => match xattr_mode(flags) {
@@ -321,7 +319,7 @@ impl Dispatcher {
             answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
             opens.note_opener(opened.handle, thread);
         };
-        self.reply_or(call, reply, encode, move |opened| drop(fs.release(opened.handle, None)));
+        self.reply_or(call, reply, encode, move |opened| drop(fs.release(opened.handle, false)));
     }
 
     fn opendir(&self, call: Call, reply: Reply<Handle>) {
@@ -347,7 +345,7 @@ impl Dispatcher {
         };
         let undo = move |created| {
             if let Created::New(_, opened) = created {
-                drop(fs.release(opened.handle, None));
+                drop(fs.release(opened.handle, false));
             }
         };
         self.reply_or(call, reply, encode, undo);
