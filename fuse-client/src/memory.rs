@@ -10,7 +10,10 @@
 //! Memory is bounded: what was not used for long is given back unasked.
 //! Never waits, and never asks the server.
 
+mod ahead;
+mod contents;
 mod foretell;
+mod reading;
 mod state;
 
 use std::fmt;
@@ -18,15 +21,18 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use holdfast_client::session::{Outcome, WeakSession};
-use holdfast_client::{Answered, Applied, Foretold, LeaseEvents, Question, Session};
+use holdfast_client::{Answered, Applied, Foretold, LeaseEvents, Question, ReadData, Session};
 use holdfast_core::attr::Attr;
 use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq};
 use holdfast_core::lease::{GiveBack, Mode, Step, Target};
 use holdfast_core::name::FileName;
 use holdfast_core::op::{Caller, Op, OpReply};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use tokio::sync::watch;
 
 use state::State;
+
+pub(crate) use reading::{Bytewise, ReadAhead};
 
 /// Inodes that are remembered, at most about; some hundred bytes each.
 const INODES_MAX: usize = 1 << 17;
@@ -60,6 +66,8 @@ struct Inner {
     /// Held shared while an answer that the kernel may believe is on its way to it.
     replies: RwLock<()>,
     session: OnceLock<WeakSession>,
+    /// Counts what was read ahead.
+    read_ahead: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Memory {
@@ -124,6 +132,31 @@ impl Memory {
     pub(crate) fn lookup(&self, parent: InodeId, name: &FileName) -> Option<Found> {
         self.trusted()?;
         self.inner.state.lock().lookup(parent, name)
+    }
+
+    /// Bytes of a file, and files that are worth reading ahead now: then
+    /// [`files_read`](Self::files_read) is due.
+    pub(crate) fn read(&self, ino: InodeId, offset: u64, len: u32) -> (Bytewise, Option<ReadAhead>) {
+        if self.trusted().is_none() {
+            return (Bytewise::Unknown(Epoch::default()), None);
+        }
+        self.inner.state.lock().read(ino, offset, len)
+    }
+
+    /// Files were read ahead, or could not be.
+    pub(crate) fn files_read(&self, asked: &ReadAhead, files: &[(InodeId, ReadData)]) {
+        self.inner.state.lock().files_read(asked, files);
+        self.inner.read_ahead.send_modify(|count| *count += 1);
+    }
+
+    /// Hears of every [`files_read`](Self::files_read) from here on.
+    pub(crate) fn on_files_read(&self) -> watch::Receiver<u64> {
+        self.inner.read_ahead.subscribe()
+    }
+
+    /// The server has answered a read that was begun in this epoch.
+    pub(crate) fn has_read(&self, ino: InodeId, epoch: Epoch, data: &ReadData) {
+        self.inner.state.lock().has_read(ino, epoch, data);
     }
 
     /// A name in a directory has to be asked for. Whether its listing is worth reading on now: behind
@@ -274,11 +307,12 @@ impl LeaseEvents for Memory {
     }
 
     fn recalled(&self, ino: InodeId, keep: Option<Mode>) {
-        let (lowered, step, told) = {
+        let (lowered, released, step, told) = {
             let mut state = self.inner.state.lock();
-            (state.lower_children(ino), state.recalled(ino, keep), state.told(ino))
+            let lowered = state.lower_below(ino);
+            let released = if keep.is_none() { state.release_below(ino) } else { Vec::new() };
+            (lowered, released, state.recalled(ino, keep), state.told(ino))
         };
-        // Who asks for a directory asks for what is in it next.
         for back in lowered {
             self.inner.give_back(&back);
         }
@@ -287,6 +321,7 @@ impl LeaseEvents for Memory {
             Step::GiveBack(back) => self.inner.give_back(&back),
             Step::Drop(_) => self.drop_copy(ino, told),
         }
+        self.give_up(released);
     }
 }
 

@@ -7,8 +7,8 @@ use holdfast_proto::v1::data_client::DataClient;
 use holdfast_proto::v1::namespace_client::NamespaceClient;
 use holdfast_proto::v1::server_message::Message as FromServer;
 use holdfast_proto::v1::{
-    Create, FileKind, GetAttrRequest, Heartbeat, Hello, LookupRequest, Op, PosixError, ReadRequest, Rename,
-    StageRequest, Write, op,
+    Create, FileKind, GetAttrRequest, Heartbeat, Hello, LookupRequest, Op, PosixError, ReadFilesRequest, ReadRequest,
+    Rename, StageRequest, Write, op,
 };
 use holdfast_tests::cluster::Cluster;
 use holdfast_tests::wait::Watchdog;
@@ -136,6 +136,10 @@ fn messages_past_the_limits_are_refused() {
     assert!(raw.runtime.block_on(data.stage(raw.request(damaged))).is_err(), "a wrong checksum was taken");
     let read = ReadRequest { ino: 1, offset: 0, len: u32::MAX };
     assert!(raw.runtime.block_on(data.read(raw.request(read))).is_err());
+    for (inos, len) in [(vec![2; 257], 1), (vec![2], (1 << 20) + 1), (vec![0], 1)] {
+        let files = ReadFilesRequest { inos, len };
+        assert!(raw.runtime.block_on(data.read_files(raw.request(files.clone()))).is_err(), "{files:?}");
+    }
     let made = raw.operate(&mut control, 1, vec![create(b"f")]).unwrap();
     assert_eq!(made.error, 0);
     let ino = made.attr.unwrap().ino;

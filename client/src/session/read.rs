@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use tonic::{Request, Response, Status};
 
 use crate::admin::distrust;
 use crate::channel::limited;
+use crate::session::Session;
 use crate::session::backoff::Backoff;
 use crate::session::options::Patience;
 use crate::session::shared::{Channels, Shared};
@@ -29,6 +31,9 @@ use crate::session::state::State;
 
 /// How long a session that a read found lost may take to be made anew before it is asked again.
 const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What is read of each of several files.
+const BEGINNING_BYTES_MAX: u32 = 64 << 10;
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
 
@@ -242,6 +247,56 @@ impl Shared {
                 Err(error) => return Err(doubt("data", &error)),
             }
         }
+    }
+}
+
+impl Shared {
+    pub(crate) async fn read_files(&self, files: &[InodeId]) -> Result<Vec<(InodeId, ReadData)>> {
+        let inos = files.iter().map(|ino| ino.0).collect();
+        let message = v1::ReadFilesRequest { inos, len: BEGINNING_BYTES_MAX };
+        let answer = self.ask(&message, |channels, request| {
+            let mut data = data(channels);
+            async move { data.read_files(request).await }
+        });
+        let mut read = Vec::with_capacity(files.len());
+        for file in answer.await?.files {
+            let (ino, content) = (InodeId(file.ino), file.content.unwrap_or_default());
+            if !files.contains(&ino) {
+                return Err(distrust("answer to a read of several files", "it has one that was not asked for"));
+            }
+            match ReadData::from_wire(content, 0, BEGINNING_BYTES_MAX) {
+                Ok(data) => read.push((ino, data)),
+                // Who really wants it finds out.
+                Err(error) => tracing::warn!(%ino, %error, "a file that was read ahead came damaged"),
+            }
+        }
+        Ok(read)
+    }
+}
+
+impl Session {
+    /// Reads the beginnings of several files, at most 256, for who may want them soon; each is verified.
+    /// What cannot be read is left out, and what does not fit in one answer. What was submitted before is
+    /// not waited for: the versions tell.
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub fn read_files(
+        &self,
+        files: Vec<InodeId>,
+    ) -> impl Future<Output = Result<Vec<(InodeId, ReadData)>>> + Send + use<> {
+        let shared = Arc::clone(self.shared());
+        async move {
+            let read = shared.read_files(&files).await?;
+            let bytes = read.iter().map(|(_, data)| u64::from(data.len)).sum();
+            shared.counters.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+            Ok(read)
+        }
+    }
+
+    /// Runs something on the session's runtime that nobody waits for. It should not keep the session.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.shared().runtime.spawn(task);
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use holdfast_client::ReadData;
 use holdfast_core::error::PosixError;
-use holdfast_core::id::InodeId;
+use holdfast_core::id::{Epoch, InodeId};
 use holdfast_core::limits::IO_BYTES_MAX;
 use holdfast_core::op::{AllocateMode, COPY_BYTES_MAX, Caller, Op, OpReply, WriteAt, WriteData};
 use holdfast_core::range::ByteRange;
@@ -14,6 +14,7 @@ use nix::fcntl::{FallocateFlags, OFlag};
 use super::handles::OpenFile;
 use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, Thread, attr_of, check, unexpected};
 use crate::errno;
+use crate::memory::Bytewise;
 
 /// A write that was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,10 +29,13 @@ impl FileSystem {
     /// read(2) and readahead: at most 1 MiB; shorter only at the end of the file.
     pub fn read(&self, node: Node, offset: u64, len: u32) -> Reply<ReadData> {
         let shared = Arc::clone(&self.shared);
+        let ino = shared.ino(node);
         let len = len.min(IO_BYTES_MAX.try_into().unwrap_or(u32::MAX));
-        Reply::later(async move {
-            shared.session.read(shared.ino(node), offset, len).await.map_err(|error| errno::answer(&error))
-        })
+        match shared.remembered_bytes(ino, offset, len) {
+            Bytewise::Here(data) => Reply::Now(Ok(data)),
+            Bytewise::Coming => Reply::later(async move { shared.read_when_it_comes(ino, offset, len).await }),
+            Bytewise::Unknown(epoch) => Reply::later(async move { shared.read(ino, offset, len, epoch).await }),
+        }
     }
 
     /// write(2), at most 1 MiB. `flags` are those of the handle at this moment: with `O_APPEND` the
@@ -178,6 +182,48 @@ impl FileSystem {
 }
 
 impl Shared {
+    /// Bytes of a file from memory. What is worth it is read ahead.
+    fn remembered_bytes(self: &Arc<Self>, ino: InodeId, offset: u64, len: u32) -> Bytewise {
+        let (found, ahead) = self.memory.read(ino, offset, len);
+        if let Some(ahead) = ahead {
+            let weak = Arc::downgrade(self);
+            let read = self.session.read_files(ahead.files.clone());
+            self.session.spawn(async move {
+                let files = match read.await {
+                    Ok(files) => files,
+                    Err(error) => {
+                        tracing::debug!(%error, "files cannot be read ahead");
+                        Vec::new()
+                    }
+                };
+                if let Some(shared) = weak.upgrade() {
+                    shared.memory.files_read(&ahead, &files);
+                }
+            });
+        }
+        found
+    }
+
+    /// Bytes of a file that is being read ahead.
+    async fn read_when_it_comes(self: &Arc<Self>, ino: InodeId, offset: u64, len: u32) -> Outcome<ReadData> {
+        let mut comes = self.memory.on_files_read();
+        loop {
+            match self.remembered_bytes(ino, offset, len) {
+                Bytewise::Here(data) => return Ok(data),
+                Bytewise::Unknown(epoch) => return self.read(ino, offset, len, epoch).await,
+                // The sender lives as long as the memory.
+                Bytewise::Coming => _ = comes.changed().await,
+            }
+        }
+    }
+
+    /// Bytes of a file from the server.
+    async fn read(&self, ino: InodeId, offset: u64, len: u32, epoch: Epoch) -> Outcome<ReadData> {
+        let data = self.session.read(ino, offset, len).await.map_err(|error| errno::answer(&error))?;
+        self.memory.has_read(ino, epoch, &data);
+        Ok(data)
+    }
+
     fn ino_of(&self, handle: Handle) -> Outcome<InodeId> {
         self.files.lock().ino(handle).ok_or(PosixError::BadHandle)
     }

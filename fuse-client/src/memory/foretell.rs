@@ -163,6 +163,7 @@ impl State {
             }
             _ => {}
         }
+        self.keep_bytes(change);
         for attr in &change.after {
             self.set(attr, seq);
         }

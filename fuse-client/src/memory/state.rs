@@ -8,14 +8,15 @@ use holdfast_client::{Answered, Applied, DirPage, Question, Reply};
 use holdfast_core::attr::{Attr, FileKind};
 use holdfast_core::error::{ErrorKind, PosixError};
 use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq};
-use holdfast_core::lease::{GiveBack, Grant, Holdings, Mode, Step, Target};
+use holdfast_core::lease::{Grant, Holdings, Mode, Target};
 use holdfast_core::name::FileName;
 use holdfast_core::op::{Op, OpReply, RenameMode};
 
-use super::Found;
+mod giving;
 
-/// Leases that are given up at a time beside the one that was asked for.
-const LOWERED_MAX: usize = 16_384;
+use super::Found;
+use super::ahead::Ahead;
+use super::contents::Contents;
 
 /// Names of a directory that are asked for one by one before its listing is read on.
 const MISSES_MAX: u32 = 3;
@@ -34,8 +35,10 @@ struct Node {
     listed: Option<DirCookie>,
     /// When the kernel was told its attributes last, and until when it may believe any.
     told: Option<(Instant, Instant)>,
-    /// When it was used last, on a counter.
-    used: u64,
+    /// The directory in which it was found last.
+    above: Option<InodeId>,
+    /// When it was used last.
+    used: Moment,
     /// This mount's last operation that changes it: what was asked before that is older.
     changed: Seq,
     /// Of a directory: names that had to be asked for since its listing was read on last.
@@ -46,13 +49,21 @@ struct Node {
     reading: bool,
 }
 
+/// Microseconds since the first use, each later than the one before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(u64);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct State {
     holdings: Holdings,
     nodes: HashMap<InodeId, Node>,
     epoch: Epoch,
-    uses: u64,
+    began: Option<Instant>,
+    last_use: Moment,
+    /// Bytes of files.
+    pub(super) contents: Contents,
+    pub(super) ahead: Ahead,
 }
 
 impl State {
@@ -60,13 +71,20 @@ impl State {
         self.nodes.len()
     }
 
+    fn tick(&mut self) -> Moment {
+        let since = self.began.get_or_insert_with(Instant::now).elapsed().as_micros();
+        let now = u64::try_from(since).unwrap_or(u64::MAX);
+        self.last_use = Moment(now.max(self.last_use.0 + 1));
+        self.last_use
+    }
+
     pub(super) fn attr(&mut self, ino: InodeId) -> Option<Attr> {
         if !self.holdings.may(ino, Mode::Shared) {
             return None;
         }
-        self.uses += 1;
+        let used = self.tick();
         let node = self.nodes.get_mut(&ino)?;
-        node.used = self.uses;
+        node.used = used;
         node.attr
     }
 
@@ -74,11 +92,17 @@ impl State {
         if !self.holdings.may(parent, Mode::Shared) {
             return None;
         }
-        self.uses += 1;
+        let used = self.tick();
         let node = self.nodes.get_mut(&parent)?;
-        node.used = self.uses;
+        node.used = used;
         match node.names.get(name) {
-            Some(&Some(ino)) => self.attr(ino).map(Found::Entry),
+            Some(&Some(ino)) => {
+                let found = self.attr(ino).map(Found::Entry);
+                if let Some(node) = self.nodes.get_mut(&ino) {
+                    node.above = Some(parent);
+                }
+                found
+            }
             Some(None) => Some(Found::Nothing),
             None => node.complete.then_some(Found::Nothing),
         }
@@ -104,6 +128,25 @@ impl State {
     /// When the kernel was told something of an inode that it may still believe.
     pub(super) fn told(&self, ino: InodeId) -> Option<Instant> {
         self.nodes.get(&ino)?.believed(Instant::now())
+    }
+
+    /// The attributes of an inode, without a use of it.
+    pub(super) fn peek(&self, ino: InodeId) -> Option<&Attr> {
+        self.nodes.get(&ino).filter(|_| self.holdings.may(ino, Mode::Shared))?.attr.as_ref()
+    }
+
+    /// The directory in which an inode was found last.
+    pub(super) fn above(&self, ino: InodeId) -> Option<InodeId> {
+        self.nodes.get(&ino)?.above
+    }
+
+    /// What the names in a directory lead to, as far as they are known.
+    pub(super) fn below(&self, directory: InodeId) -> impl Iterator<Item = InodeId> {
+        self.nodes.get(&directory).into_iter().flat_map(|node| node.names.values().flatten().copied())
+    }
+
+    pub(super) const fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     pub(super) const fn holdings(&self) -> &Holdings {
@@ -161,8 +204,7 @@ impl State {
 
     /// These are the attributes of an inode of ours, by an operation of ours.
     pub(super) fn set(&mut self, attr: &Attr, seq: Seq) {
-        self.uses += 1;
-        let used = self.uses;
+        let used = self.tick();
         if let Some(node) = self.nodes.get_mut(&attr.ino) {
             node.attr = Some(*attr);
             node.changed = seq;
@@ -180,6 +222,7 @@ impl State {
 
     /// Nothing is known of an inode any more.
     pub(super) fn forget(&mut self, ino: InodeId) {
+        self.contents.forget(ino);
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.forget();
         }
@@ -192,80 +235,17 @@ impl State {
     pub(super) fn welcomed(&mut self, epoch: Epoch) {
         if self.epoch != epoch {
             self.epoch = epoch;
+            self.contents.clear();
             self.holdings.renumber();
         }
     }
 
     /// Nothing that was heard counts any more; the leases do.
     pub(super) fn forget_all(&mut self) {
+        self.contents.clear();
         for node in self.nodes.values_mut() {
             node.forget();
         }
-    }
-
-    /// Every lease is gone; what the kernel was told and may believe, and when.
-    pub(super) fn lost(&mut self) -> Vec<(InodeId, Instant)> {
-        self.holdings.lost();
-        let now = Instant::now();
-        let told = self.nodes.drain().filter_map(|(ino, node)| Some((ino, node.believed(now)?)));
-        told.collect()
-    }
-
-    pub(super) fn recalled(&mut self, ino: InodeId, keep: Option<Mode>) -> Step {
-        let step = self.holdings.recalled(Target::Inode(ino), keep, &[]);
-        if let (Step::Drop(_), Some(node)) = (&step, self.nodes.get_mut(&ino)) {
-            node.forget();
-        }
-        step
-    }
-
-    /// What is exclusively ours of a directory's entries is ours no longer; what is to be said of that.
-    pub(super) fn lower_children(&mut self, ino: InodeId) -> Vec<GiveBack> {
-        let Some(node) = self.nodes.get(&ino) else { return Vec::new() };
-        let holdings = &mut self.holdings;
-        let children = node.names.values().flatten();
-        let lowered = children.filter_map(|&child| match holdings.may(child, Mode::Exclusive) {
-            true => match holdings.recalled(Target::Inode(child), Some(Mode::Shared), &[]) {
-                Step::GiveBack(back) => Some(back),
-                Step::Drop(_) | Step::Wait => None,
-            },
-            false => None,
-        });
-        lowered.take(LOWERED_MAX).collect()
-    }
-
-    pub(super) fn dropped(&mut self, target: Target) -> Option<GiveBack> {
-        let back = self.holdings.dropped(target)?;
-        if let (Target::Inode(ino), None) = (target, back.left) {
-            self.nodes.remove(&ino);
-        }
-        Some(back)
-    }
-
-    /// When there are more than `max`: those that were not used for the longest time, an eighth of
-    /// all, with their leases about to be given back.
-    pub(super) fn unused(&mut self, max: usize) -> Vec<(InodeId, Option<Instant>)> {
-        if self.nodes.len() <= max {
-            return Vec::new();
-        }
-        let mut uses: Vec<u64> = self.nodes.values().map(|node| node.used).collect();
-        let eighth = uses.len() / 8;
-        let (_, &mut oldest, _) = uses.select_nth_unstable(eighth);
-        let old: Vec<InodeId> =
-            self.nodes.iter().filter(|(_, node)| node.used <= oldest).map(|(&ino, _)| ino).collect();
-        let mut released = Vec::new();
-        for ino in old {
-            let told = self.told(ino);
-            if self.holdings.release(ino).is_some() {
-                released.push((ino, told));
-                if let Some(node) = self.nodes.get_mut(&ino) {
-                    node.forget();
-                }
-            } else if !self.holdings.may(ino, Mode::Shared) && told.is_none() {
-                self.nodes.remove(&ino);
-            }
-        }
-        released
     }
 
     /// What was answered counts for what this mount has not changed since it was asked.
@@ -338,11 +318,11 @@ impl State {
     }
 
     fn granted(&mut self, grants: &[Grant]) {
+        let used = self.tick();
         for grant in grants {
             self.holdings.granted(*grant);
             if let Target::Inode(ino) = grant.target {
-                self.uses += 1;
-                self.nodes.entry(ino).or_default().used = self.uses;
+                self.nodes.entry(ino).or_default().used = used;
             }
         }
     }

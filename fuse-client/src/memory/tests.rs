@@ -15,6 +15,8 @@ use holdfast_core::time::Timestamp;
 use super::state::State;
 use super::*;
 
+mod reading;
+
 const DIR: InodeId = InodeId(1);
 const FILE: InodeId = InodeId(7);
 /// More than it takes to read a listing on.
@@ -261,13 +263,38 @@ fn what_may_be_changed_here_needs_exclusive_leases_and_room() {
 #[test]
 fn a_recall_of_a_directory_lowers_what_is_in_it() {
     let mut state = owner();
-    let lowered = state.lower_children(DIR);
+    let lowered = state.lower_below(DIR);
     assert_eq!(
         lowered.iter().map(|back| (back.target, back.left)).collect::<Vec<_>>(),
         [(Target::Inode(FILE), Some(Mode::Shared))]
     );
-    assert!(state.lower_children(DIR).is_empty());
+    assert!(state.lower_below(DIR).is_empty());
     assert!(state.own(FILE).is_none() && state.attr(FILE).is_some());
+}
+
+#[test]
+fn a_recall_reaches_what_is_deeper_and_not_in_use() {
+    let mut state = owner();
+    let (below, deep) = (attr(InodeId(30), FileKind::Directory, 0), attr(InodeId(31), FileKind::Regular, 1));
+    let own = |ino| Grant { target: Target::Inode(ino), mode: Mode::Exclusive, number: GrantNo(6) };
+    let found = |state: &mut State, parent, text: &str, found: Attr| {
+        let question = Question::Lookup { parent, name: name(text) };
+        let answered = Answered { result: Ok(Reply::Lookup(found)), grants: vec![own(found.ino)] };
+        state.answered(&question, Seq(0), &answered);
+    };
+    found(&mut state, DIR, "d", below);
+    found(&mut state, below.ino, "f", deep);
+    let lowered = |state: &mut State| state.lower_below(DIR).iter().map(|back| back.target).collect::<Vec<_>>();
+    let first = lowered(&mut state);
+    assert!(first.contains(&Target::Inode(below.ino)) && first.len() == 2, "{first:?}");
+    assert!(state.own(deep.ino).is_some(), "it is in use");
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_eq!(lowered(&mut state), [Target::Inode(deep.ino)]);
+    assert!(state.attr(deep.ino).is_some() && state.attr(below.ino).is_some());
+    // Who changes names mostly changes what they lead to.
+    let released: Vec<InodeId> = state.release_below(DIR).into_iter().map(|(ino, _)| ino).collect();
+    assert_eq!(released, [FILE], "the others were just used");
+    assert!(state.attr(FILE).is_none() && state.dropped(Target::Inode(FILE)).is_some());
 }
 
 #[test]

@@ -9,13 +9,18 @@ use holdfast_proto::data::frame_hash;
 use holdfast_proto::metadata::session_of;
 use holdfast_proto::v1::data_server::Data;
 use holdfast_proto::v1::{
-    ReadPiece, ReadRequest, ReadResponse, SeekRequest, SeekResponse, StageRequest, StageResponse,
+    FileBeginning, ReadFilesRequest, ReadFilesResponse, ReadPiece, ReadRequest, ReadResponse, SeekRequest,
+    SeekResponse, StageRequest, StageResponse,
 };
 use tokio::task::block_in_place;
 use tonic::{Request, Response, Status};
 
 use super::{Service, status};
 use crate::config::invalid;
+use crate::store::ReadResult;
+
+/// Files whose beginnings are read at a time, at most.
+const FILES_MAX: usize = 256;
 
 #[tonic::async_trait]
 impl Data for Service {
@@ -28,17 +33,35 @@ impl Data for Service {
         }
         let read = || owner.store().read(ino, offset, len);
         let read = if len as usize > INLINE_BYTES_MAX { block_in_place(read) } else { read() }.map_err(status)?;
-        let pieces = read.pieces.into_iter().map(|piece| ReadPiece {
-            offset: piece.offset,
-            data: piece.data,
-            blake3: Bytes::copy_from_slice(&piece.hash.0),
+        Ok(Response::new(to_wire(read)))
+    }
+
+    async fn read_files(&self, request: Request<ReadFilesRequest>) -> Result<Response<ReadFilesResponse>, Status> {
+        let owner = self.reader(&request).await?;
+        let ReadFilesRequest { inos, len } = request.into_inner();
+        if inos.len() > FILES_MAX || len as usize > IO_BYTES_MAX {
+            return Err(status(invalid(format!(
+                "{len} bytes of each of {} files are too much; at most {IO_BYTES_MAX} of {FILES_MAX}",
+                inos.len()
+            ))));
+        }
+        let inos = inos.into_iter().map(inode).collect::<Result<Vec<_>, _>>().map_err(status)?;
+        let files = block_in_place(|| {
+            let mut room = u32::try_from(IO_BYTES_MAX).unwrap_or(u32::MAX);
+            let mut files = Vec::with_capacity(inos.len());
+            for ino in inos {
+                // A file that is gone is left out; so is a damaged one, which the log names.
+                let Ok(read) = owner.store().read(ino, 0, len.min(room)) else { continue };
+                // One that was cut short for want of room would only look like its beginning.
+                if read.len < len && u64::from(read.len) < read.size {
+                    break;
+                }
+                room -= read.len;
+                files.push(FileBeginning { ino: ino.0, content: Some(to_wire(read)) });
+            }
+            files
         });
-        Ok(Response::new(ReadResponse {
-            pieces: pieces.collect(),
-            len: read.len,
-            size: read.size,
-            data_version: read.data_version.0,
-        }))
+        Ok(Response::new(ReadFilesResponse { files }))
     }
 
     async fn stage(&self, request: Request<StageRequest>) -> Result<Response<StageResponse>, Status> {
@@ -73,4 +96,13 @@ impl Data for Service {
         let offset = owner.store().seek(ino, offset, hole).map_err(status)?;
         Ok(Response::new(SeekResponse { offset }))
     }
+}
+
+fn to_wire(read: ReadResult) -> ReadResponse {
+    let pieces = read.pieces.into_iter().map(|piece| ReadPiece {
+        offset: piece.offset,
+        data: piece.data,
+        blake3: Bytes::copy_from_slice(&piece.hash.0),
+    });
+    ReadResponse { pieces: pieces.collect(), len: read.len, size: read.size, data_version: read.data_version.0 }
 }

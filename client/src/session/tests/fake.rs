@@ -32,6 +32,8 @@ mod names;
 /// Long, so that a busy machine does not look like a silent server.
 pub(super) const LEASE_MS: u32 = 10_000;
 pub(super) const HEARTBEAT_MS: u32 = 20;
+/// Data of this file comes damaged when several are read.
+pub(super) const DAMAGED: u64 = 66;
 /// Creating this name fails.
 pub(super) const TAKEN: &[u8] = b"taken";
 
@@ -442,6 +444,22 @@ impl Data for Service {
         let hash = FrameHash::of(if damaged { b"something else" } else { &data });
         let piece = v1::ReadPiece { offset: read.offset, data, blake3: Bytes::copy_from_slice(&hash.0) };
         Ok(Response::new(v1::ReadResponse { pieces: vec![piece], len: read.len, size: 1 << 20, data_version: 3 }))
+    }
+
+    async fn read_files(
+        &self,
+        request: Request<v1::ReadFilesRequest>,
+    ) -> Result<Response<v1::ReadFilesResponse>, Status> {
+        self.session(&request)?;
+        let files = request.into_inner().inos.into_iter().map(|ino| {
+            let data = Bytes::from(ino.to_string());
+            let hash = FrameHash::of(if ino == DAMAGED { b"something else" } else { &data });
+            let (len, size) = (u32::try_from(data.len()).unwrap_or_default(), data.len() as u64);
+            let piece = v1::ReadPiece { offset: 0, data, blake3: Bytes::copy_from_slice(&hash.0) };
+            let content = v1::ReadResponse { pieces: vec![piece], len, size, data_version: 3 };
+            v1::FileBeginning { ino, content: Some(content) }
+        });
+        Ok(Response::new(v1::ReadFilesResponse { files: files.collect() }))
     }
 
     async fn stage(&self, request: Request<v1::StageRequest>) -> Result<Response<v1::StageResponse>, Status> {

@@ -49,6 +49,17 @@ async fn damaged_data_is_read_once_more_and_then_an_error() {
 }
 
 #[tokio::test]
+async fn a_damaged_one_of_several_files_is_left_out() {
+    let fake = Fake::start().await;
+    let session = open(&fake).await;
+    let read = session.read_files(vec![FILE, InodeId(fake::DAMAGED), InodeId(123)]).await.unwrap();
+    let read: Vec<_> = read.into_iter().map(|(ino, data)| (ino, data.into_bytes())).collect();
+    let whole = |ino: InodeId| (ino, Bytes::from(ino.0.to_string()));
+    assert_eq!(read, [whole(FILE), whole(InodeId(123))]);
+    assert_eq!(session.stats().bytes_read, 4);
+}
+
+#[tokio::test]
 async fn invalidations_are_confirmed_by_whoever_carries_them_out() {
     let fake = Fake::start().await;
     let (session, told) = open_with(&fake, SessionOptions::default()).await;

@@ -1,0 +1,140 @@
+//! Bytes of files, from what is remembered: what a read finds, what is kept of one, and what is
+//! read ahead of need.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use holdfast_client::ReadData;
+use holdfast_core::attr::{Attr, FileKind};
+use holdfast_core::id::{DataVersion, Epoch, InodeId};
+use holdfast_core::lease::Mode;
+use holdfast_core::op::{Op, OpReply, WriteData};
+
+use super::ahead::{self, Next};
+use super::foretell::Change;
+use super::state::State;
+
+/// Files whose beginnings are to be read now, and what they are of.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct ReadAhead {
+    /// At most as many as one request takes.
+    pub(crate) files: Vec<InodeId>,
+    epoch: Epoch,
+}
+
+/// What a read finds.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Bytewise {
+    /// It is all here.
+    Here(ReadData),
+    /// It is on its way: wait for the next [`Memory::files_read`](super::Memory::files_read).
+    Coming,
+    /// The server has to be asked; what it says is of this epoch.
+    Unknown(Epoch),
+}
+
+impl State {
+    /// `len` bytes of a file at `offset`, fewer at its end; and what is worth reading ahead now.
+    pub(super) fn read(&mut self, ino: InodeId, offset: u64, len: u32) -> (Bytewise, Option<ReadAhead>) {
+        let unknown = Bytewise::Unknown(self.epoch());
+        let Some(attr) = self.attr(ino).filter(|attr| attr.kind == FileKind::Regular) else { return (unknown, None) };
+        let left = attr.size.saturating_sub(offset);
+        let len = u32::try_from(left).map_or(len, |left| left.min(len));
+        let pieces =
+            if len == 0 { Some(Vec::new()) } else { self.contents.read(ino, attr.data_version, (offset, len)) };
+        if let Some(pieces) = pieces {
+            let data = ReadData { offset, pieces, len, size: attr.size, data_version: attr.data_version };
+            let next = self.ahead.hit(ino).and_then(|(directory, next)| self.next(directory, ino, next));
+            return (Bytewise::Here(data), next);
+        }
+        if self.ahead.is_coming(ino) {
+            return (Bytewise::Coming, None);
+        }
+        let small = offset == 0 && attr.size <= ahead::FILE_BYTES_MAX;
+        let directory = self.above(ino).filter(|_| small);
+        let next = directory.and_then(|directory| {
+            let next = self.ahead.missed(directory);
+            self.next(directory, ino, next)
+        });
+        (unknown, next)
+    }
+
+    fn next(&mut self, directory: InodeId, ino: InodeId, next: Next) -> Option<ReadAhead> {
+        match next {
+            Next::Nothing => return None,
+            Next::Consider => {
+                let mut files: Vec<InodeId> = self.below(directory).take(ahead::CANDIDATES_MAX).collect();
+                files.retain(|&file| file != ino && self.is_worth_it(file).is_some());
+                // Directories are mostly read in the order in which they were filled.
+                files.sort_unstable_by_key(|&file| (file < ino, file));
+                self.ahead.consider(directory, VecDeque::from(files));
+            }
+            Next::Batch => {}
+        }
+        let mut ahead = std::mem::take(&mut self.ahead);
+        let files = ahead.batch(directory, |file| self.is_worth_it(file));
+        self.ahead = ahead;
+        (!files.is_empty()).then(|| ReadAhead { files, epoch: self.epoch() })
+    }
+
+    /// The length of a file that may be read ahead.
+    fn is_worth_it(&self, ino: InodeId) -> Option<u64> {
+        let attr = self.peek(ino)?;
+        let small = attr.kind == FileKind::Regular && (1..=ahead::FILE_BYTES_MAX).contains(&attr.size);
+        (small && !self.contents.has(ino, attr.data_version)).then_some(attr.size)
+    }
+
+    /// Files were read ahead; what is not among them could not be.
+    pub(super) fn files_read(&mut self, asked: &ReadAhead, files: &[(InodeId, ReadData)]) {
+        for (ino, data) in files {
+            self.keep_read(*ino, asked.epoch, data);
+        }
+        for &ino in &asked.files {
+            let here = self.peek(ino).is_some_and(|attr| self.contents.has(ino, attr.data_version));
+            self.ahead.came(ino, here);
+        }
+    }
+
+    /// The server has answered a read. What this mount changes is kept, since the kernel will not.
+    pub(super) fn has_read(&mut self, ino: InodeId, epoch: Epoch, data: &ReadData) {
+        if self.holdings().may(ino, Mode::Exclusive) {
+            self.keep_read(ino, epoch, data);
+        }
+    }
+
+    /// Keeps what is of the version that is known to be the last one.
+    fn keep_read(&mut self, ino: InodeId, epoch: Epoch, data: &ReadData) {
+        let current = self.peek(ino).map(|attr| (attr.data_version, attr.size));
+        if epoch != self.epoch() || current != Some((data.data_version, data.size)) {
+            return;
+        }
+        let whole = data.clone().into_bytes();
+        self.contents.heard(ino, data.data_version, data.offset, &whole);
+    }
+
+    /// Keeps bytes that a change of this mount is about; to be called before what it leads to is known.
+    pub(super) fn keep_bytes(&mut self, change: &Change) {
+        let versions = |state: &Self, after: &Attr| {
+            let before: Option<DataVersion> = state.peek(after.ino).map(|attr| attr.data_version);
+            before.map(|before| (before, after.data_version))
+        };
+        match (&change.op, &change.reply) {
+            (Op::Write { ino, data: WriteData::Inline(bytes), .. }, OpReply::Written { offset, attr, .. }) => {
+                self.keep_written(*ino, versions(self, attr), *offset, bytes);
+            }
+            (Op::SetAttr { ino, .. } | Op::Open { ino, .. }, OpReply::Attr(attr)) => {
+                if let Some((before, after)) = versions(self, attr).filter(|(before, after)| before != after) {
+                    self.contents.resize(*ino, (before, after), attr.size);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn keep_written(&mut self, ino: InodeId, versions: Option<(DataVersion, DataVersion)>, offset: u64, bytes: &Bytes) {
+        match versions {
+            Some(versions) => self.contents.write(ino, versions, (offset, bytes)),
+            None => self.contents.forget(ino),
+        }
+    }
+}

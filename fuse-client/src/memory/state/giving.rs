@@ -1,0 +1,118 @@
+//! What is given back: what others want, what lies beside it, and what was not used for long.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use holdfast_core::id::InodeId;
+use holdfast_core::lease::{GiveBack, Mode, Step, Target};
+
+use super::{Moment, State};
+
+/// Leases that are given up at a time beside the one that was asked for.
+const BESIDE_MAX: usize = 16_384;
+
+/// What was not used for so long is not in use.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// An inode whose lease is given back when the kernel has dropped its copy, which it was told of then.
+pub(in crate::memory) type Leaving = (InodeId, Option<Instant>);
+
+impl State {
+    /// Every lease is gone; what the kernel was told and may believe, and when.
+    pub(in crate::memory) fn lost(&mut self) -> Vec<(InodeId, Instant)> {
+        self.holdings.lost();
+        self.contents.clear();
+        let now = Instant::now();
+        let told = self.nodes.drain().filter_map(|(ino, node)| Some((ino, node.believed(now)?)));
+        told.collect()
+    }
+
+    pub(in crate::memory) fn recalled(&mut self, ino: InodeId, keep: Option<Mode>) -> Step {
+        let step = self.holdings.recalled(Target::Inode(ino), keep, &[]);
+        if let Step::Drop(_) = &step {
+            self.forget(ino);
+        }
+        step
+    }
+
+    pub(in crate::memory) fn dropped(&mut self, target: Target) -> Option<GiveBack> {
+        let back = self.holdings.dropped(target)?;
+        if let (Target::Inode(ino), None) = (target, back.left) {
+            self.nodes.remove(&ino);
+        }
+        Some(back)
+    }
+
+    /// Others look at a directory: who does that looks at what is below it next. What is exclusively ours
+    /// in it is ours no longer, nor is what is deeper and not in use; what is to be said of that.
+    pub(in crate::memory) fn lower_below(&mut self, ino: InodeId) -> Vec<GiveBack> {
+        let idle = self.idle();
+        let mut lowered = Vec::new();
+        let mut directories = VecDeque::from([(ino, true)]);
+        while let Some((directory, first)) = directories.pop_front() {
+            let Some(node) = self.nodes.get(&directory) else { continue };
+            for &child in node.names.values().flatten() {
+                if lowered.len() >= BESIDE_MAX {
+                    return lowered;
+                }
+                let Some(known) = self.nodes.get(&child) else { continue };
+                let leaves = first || known.used <= idle;
+                if leaves
+                    && self.holdings.may(child, Mode::Exclusive)
+                    && let Step::GiveBack(back) = self.holdings.recalled(Target::Inode(child), Some(Mode::Shared), &[])
+                {
+                    lowered.push(back);
+                }
+                if !known.names.is_empty() {
+                    directories.push_back((child, false));
+                }
+            }
+        }
+        lowered
+    }
+
+    /// Others change the names in a directory, and maybe what they lead to: what of that is not in use.
+    pub(in crate::memory) fn release_below(&mut self, ino: InodeId) -> Vec<Leaving> {
+        let idle = self.idle();
+        let Some(node) = self.nodes.get(&ino) else { return Vec::new() };
+        let children = node.names.values().flatten().copied();
+        let is_idle = |child: &InodeId| self.nodes.get(child).is_some_and(|child| child.used <= idle);
+        let old: Vec<InodeId> = children.filter(is_idle).take(BESIDE_MAX).collect();
+        self.release(old)
+    }
+
+    /// What was used last by then is not in use.
+    fn idle(&self) -> Moment {
+        let now = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        let idle = now.checked_sub(IDLE).map_or(0, |idle| u64::try_from(idle.as_micros()).unwrap_or(u64::MAX));
+        Moment(idle)
+    }
+
+    /// When there are more than `max`: those that were not used for the longest time, an eighth of
+    /// all, with their leases about to be given back.
+    pub(in crate::memory) fn unused(&mut self, max: usize) -> Vec<Leaving> {
+        if self.nodes.len() <= max {
+            return Vec::new();
+        }
+        let mut uses: Vec<Moment> = self.nodes.values().map(|node| node.used).collect();
+        let eighth = uses.len() / 8;
+        let (_, &mut oldest, _) = uses.select_nth_unstable(eighth);
+        let old: Vec<InodeId> =
+            self.nodes.iter().filter(|(_, node)| node.used <= oldest).map(|(&ino, _)| ino).collect();
+        self.release(old)
+    }
+
+    fn release(&mut self, inodes: Vec<InodeId>) -> Vec<Leaving> {
+        let mut released = Vec::new();
+        for ino in inodes {
+            let told = self.told(ino);
+            if self.holdings.release(ino).is_some() {
+                released.push((ino, told));
+                self.forget(ino);
+            } else if !self.holdings.may(ino, Mode::Shared) && told.is_none() {
+                self.nodes.remove(&ino);
+            }
+        }
+        released
+    }
+}

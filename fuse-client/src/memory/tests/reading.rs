@@ -1,0 +1,98 @@
+//! Bytes of files from memory.
+
+use holdfast_client::{Piece, ReadData};
+
+use super::*;
+
+fn bytes(found: (Bytewise, Option<ReadAhead>)) -> Option<Vec<u8>> {
+    match found.0 {
+        Bytewise::Here(data) => Some(data.into_bytes().to_vec()),
+        Bytewise::Coming | Bytewise::Unknown(_) => None,
+    }
+}
+
+fn content(attr: &Attr, text: &'static str) -> ReadData {
+    let (len, data) = (u32::try_from(text.len()).unwrap(), Bytes::from_static(text.as_bytes()));
+    ReadData {
+        offset: 0,
+        pieces: vec![Piece { offset: 0, data }],
+        len,
+        size: attr.size,
+        data_version: attr.data_version,
+    }
+}
+
+#[test]
+fn what_the_server_told_of_a_file_of_ours_is_kept_while_it_is_the_last_version() {
+    let mut state = owner();
+    let (Bytewise::Unknown(epoch), None) = state.read(FILE, 0, 10) else { panic!("nothing is known") };
+    state.has_read(FILE, Epoch(9), &content(&file(), "abc"));
+    state.has_read(FILE, epoch, &content(&attr(FILE, FileKind::Regular, 2), "ab"));
+    assert_eq!(bytes(state.read(FILE, 0, 10)), None, "of another owner, and of another version");
+    state.has_read(FILE, epoch, &content(&file(), "abc"));
+    assert_eq!(bytes(state.read(FILE, 0, 10)).unwrap(), b"abc");
+    assert_eq!(bytes(state.read(FILE, 1, 1)).unwrap(), b"b");
+    assert_eq!(bytes(state.read(FILE, 3, 1)).unwrap(), b"", "behind the end");
+    // Others may see it: nobody changes it.
+    state.recalled(FILE, Some(Mode::Shared));
+    assert_eq!(bytes(state.read(FILE, 0, 10)).unwrap(), b"abc");
+    state.recalled(FILE, None);
+    assert_eq!(bytes(state.read(FILE, 0, 10)), None);
+    looked_up(&mut state, "a", Some(file()), &[FILE]);
+    assert_eq!(bytes(state.read(FILE, 0, 10)), None, "it was forgotten with the lease");
+}
+
+#[test]
+fn what_others_may_change_is_left_to_the_kernel() {
+    let mut state = State::default();
+    looked_up(&mut state, "a", Some(file()), &[DIR, FILE]);
+    state.has_read(FILE, Epoch::default(), &content(&file(), "abc"));
+    assert_eq!(bytes(state.read(FILE, 0, 10)), None);
+}
+
+#[test]
+fn a_break_forgets_bytes() {
+    for forget in [
+        State::forget_all,
+        |state: &mut State| state.welcomed(Epoch(7)),
+        |state: &mut State| {
+            state.lost();
+        },
+    ] {
+        let mut state = owner();
+        state.has_read(FILE, Epoch::default(), &content(&file(), "abc"));
+        assert!(bytes(state.read(FILE, 0, 3)).is_some());
+        forget(&mut state);
+        assert!(!state.contents.has(FILE, file().data_version));
+    }
+}
+
+#[test]
+fn small_files_of_a_directory_are_read_ahead() {
+    let mut state = owner();
+    let files: Vec<Attr> = (100..140).map(|ino| attr(InodeId(ino), FileKind::Regular, 3)).collect();
+    for found in &files {
+        looked_up(&mut state, &format!("f{}", found.ino.0), Some(*found), &[found.ino]);
+    }
+    let read = |state: &mut State, nth: usize| {
+        state.lookup(DIR, &name(&format!("f{}", files[nth].ino.0)));
+        state.read(files[nth].ino, 0, 100)
+    };
+    assert_eq!(read(&mut state, 0).1, None);
+    let (_, ahead) = read(&mut state, 1);
+    let ahead = ahead.unwrap();
+    assert_eq!(ahead.files[0], files[2].ino, "the next one first");
+    assert!(matches!(read(&mut state, 2).0, Bytewise::Coming));
+    // One of them has another version by now, one does not come.
+    let mut came: Vec<_> = ahead.files.iter().map(|&ino| (ino, content(&files[0], "abc"))).collect();
+    came[0].1.data_version = DataVersion(99);
+    came.pop();
+    state.files_read(&ahead, &came);
+    assert!(matches!(read(&mut state, 2).0, Bytewise::Unknown(_)));
+    assert_eq!(bytes(read(&mut state, 3)).unwrap(), b"abc");
+    let last = files.iter().position(|file| Some(&file.ino) == ahead.files.last()).unwrap();
+    assert!(matches!(read(&mut state, last).0, Bytewise::Unknown(_)));
+    // When half is read the next ones are due.
+    let more = (4..last).find_map(|nth| read(&mut state, nth).1).unwrap();
+    assert!(!more.files.iter().any(|ino| ahead.files.contains(ino)), "{more:?}");
+}
