@@ -8,11 +8,13 @@
 //!   What it then answers by itself bears a time; such an operation has its leases and never waits.
 //! - What answered operations take of the volume's room was allowed by the lease on [`ROOM`]: when
 //!   less is left than all sessions together may have answered, that lease is taken back.
+//! - Who empties a directory is lent what is in it ahead of need ([`ahead`]).
 //! - Only sessions that have asked a question are lent anything, and with what is sent at once.
 //! - An operation that waits holds its session's queue up. A session that is asked for a lease does
 //!   not wait itself: its operation is answered `Retry`, so that the give-back behind it counts.
 //! - Questions and give-backs count behind the operations that their session sent before them.
 
+mod ahead;
 mod needs;
 mod questions;
 
@@ -29,6 +31,7 @@ use holdfast_core::op::{LoggedOp, Op, OpReply, OpResult};
 use holdfast_core::session::BootTime;
 use holdfast_proto::lease::Question;
 
+pub(super) use self::ahead::Emptying;
 pub(super) use self::needs::Needed;
 use super::{Guard, Owner, Phase, State};
 use crate::session::Outbound;
@@ -280,7 +283,9 @@ impl Owner {
         let now = self.clock.boot();
         let remembers = state.members.get(&session).is_some_and(|member| member.remembers && member.link.is_some());
         if remembers && at_once {
-            return (state.leases.table.settle_as(session, &uses, now), changed);
+            let mut grants = state.leases.table.settle_as(session, &uses, now);
+            grants.extend(self.lend_ahead(state, session, &logged.op, now));
+            return (grants, changed);
         }
         state.leases.table.used(session, &uses, now);
         (Vec::new(), changed)

@@ -11,7 +11,7 @@ use holdfast_core::session::BootTime;
 use holdfast_proto::inspect::Description;
 use tokio::sync::{mpsc, oneshot};
 
-use super::leases::{Later, Resumed};
+use super::leases::{Emptying, Later, Resumed};
 use super::recovery::Queued;
 use super::staging::Stages;
 use crate::session::{Hello, OpAnswer, Outbound, Sync};
@@ -101,6 +101,8 @@ pub(super) struct Member {
     pub(super) cleared: Option<Needs>,
     /// What counts behind operations, in order.
     pub(super) later: VecDeque<(Seq, Later)>,
+    /// The directory that it empties.
+    pub(super) emptying: Option<Emptying>,
     /// What it has by its own word.
     pub(super) resumed: Option<Resumed>,
     /// What the first operation of the queue waits for, and until when.
@@ -151,6 +153,7 @@ impl Member {
             blocked: None,
             cleared: None,
             later: VecDeque::new(),
+            emptying: None,
             resumed: None,
             stage_wait: None,
             syncs: VecDeque::new(),

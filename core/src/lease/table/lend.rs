@@ -53,11 +53,31 @@ impl Table {
         calm && !self.in_the_way(session, ino, Mode::Exclusive)
     }
 
+    /// Makes a shared lease of a session an exclusive one that it has not asked for, if nobody minds. Who
+    /// used the inode last does not count: there is a better reason to believe who will be next.
+    pub fn raise(&mut self, session: SessionId, ino: InodeId, now: BootTime) -> Option<Grant> {
+        let hot = self.slots.get(&ino).is_none_or(|slot| slot.heat.is_hot(now));
+        let shared = self.volume.is_none() && self.held(session, ino) == Some(Mode::Shared);
+        if hot || !shared || self.in_the_way(session, ino, Mode::Exclusive) {
+            return None;
+        }
+        self.lend(session, ino, (Mode::Shared, Mode::Exclusive), now)
+    }
+
     /// Takes an inode back from everybody. Each is asked once.
     pub fn revoke(&mut self, ino: InodeId) {
+        self.revoke_but(ino, None);
+    }
+
+    /// The same for everybody but one session, which will want it.
+    pub fn clear_for(&mut self, session: SessionId, ino: InodeId) {
+        self.revoke_but(ino, Some(session));
+    }
+
+    fn revoke_but(&mut self, ino: InodeId, session: Option<SessionId>) {
         let Some(slot) = self.slots.get_mut(&ino) else { return };
         for (&from, lease) in &mut slot.leases {
-            if lease.recalled != Some(None) {
+            if Some(from) != session && lease.recalled != Some(None) {
                 lease.recalled = Some(None);
                 self.recalls.push(Recall { from, target: Target::Inode(ino), keep: None });
             }

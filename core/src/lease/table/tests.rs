@@ -128,3 +128,22 @@ fn conflicting_claims_after_a_restart_are_refused() {
     assert!(table.reclaim(session(2), &[(Target::Inode(TWO), Mode::Exclusive)]));
     assert_eq!(table.len(), 2);
 }
+
+#[test]
+fn a_shared_lease_is_raised_ahead_when_nobody_else_has_one() {
+    let mut table = shared();
+    table.put(session(1), ONE, Mode::Shared, GrantNo(1));
+    table.put(session(2), ONE, Mode::Shared, GrantNo(2));
+    assert_eq!(table.raise(session(1), ONE, at(0)), None, "another one reads it");
+    assert_eq!(table.raise(session(1), TWO, at(0)), None, "it does not know it");
+    table.clear_for(session(1), ONE);
+    table.clear_for(session(1), ONE);
+    let asked = Recall { from: session(2), target: Target::Inode(ONE), keep: None };
+    assert_eq!(table.take_recalls(), [asked], "once, and not its own");
+    assert_eq!(table.raise(session(1), ONE, at(0)), None, "it is not back");
+    table.gave_back(session(2), ONE, None, GrantNo(2));
+    let raised = table.raise(session(1), ONE, at(0)).map(|grant| (grant.target, grant.mode));
+    assert_eq!(raised, Some((Target::Inode(ONE), Mode::Exclusive)));
+    assert_eq!(table.held(session(1), ONE), Some(Mode::Exclusive));
+    assert_eq!(table.raise(session(1), ONE, at(0)), None, "it has it");
+}
