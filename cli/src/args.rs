@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use holdfast_client::ServerAddress;
 
+use crate::command::bench::BenchArgs;
 use crate::command::completions::CompletionsArgs;
 use crate::command::demo::DemoArgs;
 use crate::command::inspect::InspectArgs;
@@ -83,6 +84,8 @@ pub enum Command {
     Locks(InspectArgs),
     /// Show who has which file of a volume open, on which host
     Open(InspectArgs),
+    /// Measure a mount, or two of one volume, or any other directory
+    Bench(BenchArgs),
     /// Make certificates for servers and clients
     Tls(TlsArgs),
     /// See it work on this machine: a server, two hosts, two containers, one volume

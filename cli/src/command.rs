@@ -1,5 +1,6 @@
 //! One file per command: arguments in, a report out.
 
+pub mod bench;
 pub mod completions;
 pub mod demo;
 pub mod inspect;

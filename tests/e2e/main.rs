@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
 
 mod answered;
+mod bench;
 mod coherence;
 mod containers;
 mod crash;
