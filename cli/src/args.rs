@@ -11,6 +11,7 @@ use crate::command::demo::DemoArgs;
 use crate::command::inspect::InspectArgs;
 use crate::command::mount::MountArgs;
 use crate::command::run::RunArgs;
+use crate::command::stats::StatsArgs;
 use crate::command::tls::TlsArgs;
 use crate::command::umount::UmountArgs;
 use crate::command::volume::VolumeArgs;
@@ -84,6 +85,8 @@ pub enum Command {
     Locks(InspectArgs),
     /// Show who has which file of a volume open, on which host
     Open(InspectArgs),
+    /// Show what a mount does: requests, latencies, leases, changes under way
+    Stats(StatsArgs),
     /// Measure a mount, or two of one volume, or any other directory
     Bench(BenchArgs),
     /// Make certificates for servers and clients

@@ -6,6 +6,7 @@ pub mod demo;
 pub mod inspect;
 pub mod mount;
 pub mod run;
+pub mod stats;
 pub mod status;
 pub mod tls;
 pub mod umount;

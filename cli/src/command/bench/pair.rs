@@ -48,16 +48,21 @@ pub(super) fn measure(bench: &Bench<'_>) -> Result<Vec<(Row, Figure)>> {
     Ok(figures)
 }
 
+/// Makes the change of this number in a directory.
+type Make = fn(&Path, u64) -> io::Result<()>;
+/// Whether it can be seen there.
+type Seen = fn(&Path, u64) -> io::Result<bool>;
+
 /// A kind of change, and how it is made and seen.
 struct Change {
     dir: String,
-    make: fn(&Path, u64) -> io::Result<()>,
-    seen: fn(&Path, u64) -> io::Result<bool>,
+    make: Make,
+    seen: Seen,
 }
 
 fn see(bench: &Bench<'_>, row: Row) -> Result<Figure> {
     let dir = row.name().to_owned();
-    let (make, seen): (fn(&Path, u64) -> io::Result<()>, fn(&Path, u64) -> io::Result<bool>) = match row {
+    let (make, seen): (Make, Seen) = match row {
         Row::SeeWrite => (write_record, reads_record),
         Row::SeeRename => (
             |dir, number| fs::rename(dir.join(format!("old{number}")), dir.join(format!("new{number}"))),
@@ -110,12 +115,7 @@ enum Look {
     Ended(Option<Instant>),
 }
 
-fn look(
-    reader: &Path,
-    seen: fn(&Path, u64) -> io::Result<bool>,
-    asked: &Receiver<u64>,
-    answer: &Sender<Look>,
-) -> io::Result<()> {
+fn look(reader: &Path, seen: Seen, asked: &Receiver<u64>, answer: &Sender<Look>) -> io::Result<()> {
     while let Ok(number) = asked.recv() {
         seen(reader, number)?;
         let begun = Instant::now();

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::figure::{Figure, ratio};
 use super::place::Description;
 use super::rows::Row;
+use crate::output::figures::{micros, number};
 use crate::output::table::{Align, Table};
 
 /// A run, or two beside each other.
@@ -72,7 +73,7 @@ impl Figures {
 
     /// What stands for the whole row.
     fn short(&self) -> String {
-        if self.per_second.is_some() { self.rate() } else { micros(self.p50_us) }
+        if self.per_second.is_some() { self.rate() } else { cell(self.p50_us) }
     }
 
     fn remark(&self) -> String {
@@ -131,7 +132,7 @@ impl crate::output::Report for Report {
         let mut table = Table::new(&columns);
         for row in &self.rows {
             let own = &row.figures;
-            let mut cells = vec![row.row.to_owned(), own.rate(), own.bytes(), micros(own.p50_us), micros(own.p99_us)];
+            let mut cells = vec![row.row.to_owned(), own.rate(), own.bytes(), cell(own.p50_us), cell(own.p99_us)];
             if self.beside.is_some() {
                 let beside = row.beside.as_ref().map_or_else(String::new, Figures::short);
                 cells.extend([beside, row.ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"))]);
@@ -148,6 +149,10 @@ impl crate::output::Report for Report {
     }
 }
 
+fn cell(time_us: Option<f64>) -> String {
+    time_us.map_or_else(String::new, micros)
+}
+
 fn described(word: &str, place: &Description) -> String {
     let second = place.second.as_ref().map_or_else(String::new, |dir| format!(" and {}", dir.display()));
     let cut = if place.cut { "; less than usual, since little is free" } else { "" };
@@ -159,33 +164,4 @@ fn described(word: &str, place: &Description) -> String {
         ByteSize(place.large_bytes),
         place.files
     )
-}
-
-/// Three digits that count, or whole numbers in groups of three.
-pub(super) fn number(value: f64) -> String {
-    if value < 9.995 {
-        return format!("{value:.2}");
-    }
-    if value < 99.95 {
-        return format!("{value:.1}");
-    }
-    let digits = format!("{value:.0}");
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// A time as people write it.
-pub(super) fn micros(value: Option<f64>) -> String {
-    match value {
-        None => String::new(),
-        Some(value) if value < 1e3 => format!("{} us", number(value)),
-        Some(value) if value < 1e6 => format!("{} ms", number(value / 1e3)),
-        Some(value) => format!("{} s", number(value / 1e6)),
-    }
 }

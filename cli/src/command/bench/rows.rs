@@ -79,7 +79,7 @@ rows! {
     Unlink4 "unlink_4" Small "files" "remove",
     Mkdir "mkdir" Meta "dirs" "make directories",
     Rename "rename" Meta "dirs" "rename each",
-    List "list" Meta "entries" "ls -lR of a tree of files, through DIR2",
+    List "list" Meta "entries" "ls -lR of a tree, through DIR2; times of a directory",
     Rmdir "rmdir" Meta "dirs" "remove each directory",
     AppendFsync "append_fsync" Sync "appends" "append 4 KiB and fsync",
     SeeWrite "see_write" Pair "times" "until DIR2 reads what was written through DIR",

@@ -6,7 +6,6 @@ use super::control::Bound;
 use super::figure::{Figure, Samples, Timed, middle, ratio};
 use super::plan::{Free, MIB};
 use super::progress::line;
-use super::report::{micros, number};
 use super::*;
 use crate::output::Report as _;
 
@@ -58,11 +57,7 @@ fn a_ratio_above_one_is_faster_of_rates_and_of_times() {
 }
 
 #[test]
-fn figures_are_written_for_people() {
-    let numbers = [0.0, 1.234, 12.34, 99.96, 123.4, 999.5, 1234.5, 1_234_567.0].map(number);
-    assert_eq!(numbers, ["0.00", "1.23", "12.3", "100", "123", "1,000", "1,234", "1,234,567"]);
-    let times = [None, Some(1.5), Some(1500.0), Some(2.5e6)].map(micros);
-    assert_eq!(times, ["", "1.50 us", "1.50 ms", "2.50 s"]);
+fn the_bar_shows_rows_and_parts_of_them() {
     assert_eq!(line("stat", 1, 2, 1.0), "[###############...............]  50 %  stat");
     assert_eq!(line("stat", 9, 2, 1.0), format!("[{}] 100 %  stat", "#".repeat(30)));
     assert_eq!(line("", 0, 0, 0.0), format!("[{}]   0 %  ", ".".repeat(30)));
