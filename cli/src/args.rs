@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use holdfast_client::ServerAddress;
 
+use crate::command::bench::BenchArgs;
 use crate::command::completions::CompletionsArgs;
 use crate::command::demo::DemoArgs;
 use crate::command::inspect::InspectArgs;
 use crate::command::mount::MountArgs;
 use crate::command::run::RunArgs;
+use crate::command::stats::StatsArgs;
 use crate::command::tls::TlsArgs;
 use crate::command::umount::UmountArgs;
 use crate::command::volume::VolumeArgs;
@@ -83,6 +85,10 @@ pub enum Command {
     Locks(InspectArgs),
     /// Show who has which file of a volume open, on which host
     Open(InspectArgs),
+    /// Show what a mount does: requests, latencies, leases, changes under way
+    Stats(StatsArgs),
+    /// Measure a mount, or two of one volume, or any other directory
+    Bench(BenchArgs),
     /// Make certificates for servers and clients
     Tls(TlsArgs),
     /// See it work on this machine: a server, two hosts, two containers, one volume

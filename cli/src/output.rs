@@ -5,13 +5,21 @@
 //! error. Text from outside (labels, names) cannot move the cursor: control characters are escaped.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 
 use serde::Serialize;
 
 use crate::failure::{During, Failure, Result};
 
+pub mod figures;
 pub mod table;
+
+/// To the first place of the terminal.
+const HOME: &str = "\u{1b}[H";
+/// Ends a line and takes away what stood behind it.
+const LINE_END: &str = "\u{1b}[K\n";
+/// Takes away what stands below.
+const REST: &str = "\u{1b}[J";
 
 /// A result that a person and a machine can read.
 pub trait Report: Serialize {
@@ -66,6 +74,21 @@ impl Output {
                 text.push('\n');
                 text
             }
+        };
+        self.write_out(text.as_bytes())
+    }
+
+    /// Shows a result that others follow: in place of the last one on a terminal, as one line of JSON.
+    ///
+    /// # Errors
+    /// As [`Output::report`].
+    pub fn refresh(&mut self, report: &impl Report) -> Result<()> {
+        let text = match self.format {
+            Format::Text if io::stdout().is_terminal() => {
+                format!("{HOME}{}{REST}", report.text().replace('\n', LINE_END))
+            }
+            Format::Text => format!("{}\n", report.text()),
+            Format::Json => format!("{}\n", serde_json::to_string(report).during(|| "write JSON".into())?),
         };
         self.write_out(text.as_bytes())
     }

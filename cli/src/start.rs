@@ -42,6 +42,8 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<ExitCode> {
         Command::Status => command::status::run(&global, output),
         Command::Locks(args) => command::inspect::locks(&args, &global, output),
         Command::Open(args) => command::inspect::open(&args, &global, output),
+        Command::Stats(args) => command::stats::run(&args, output),
+        Command::Bench(args) => command::bench::run(&args, output),
         Command::Tls(args) => command::tls::run(args, output),
         Command::Demo(args) => command::demo::run(args, output),
         Command::Version => command::version::run(&global, output),

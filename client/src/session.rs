@@ -23,6 +23,7 @@ use holdfast_core::limits::{INLINE_BYTES_MAX, IO_BYTES_MAX};
 use holdfast_core::lock::LockAsk;
 use holdfast_core::name::{FileName, XattrName};
 use holdfast_core::op::{Caller, Op, OpReply, WriteAt, WriteData};
+use holdfast_core::time::Timestamp;
 use holdfast_proto::data::ReadData;
 use holdfast_proto::lease::{Question, Reply};
 use holdfast_proto::lock::LockConflict;
@@ -234,14 +235,24 @@ impl Session {
     }
 
     /// Submits an operation whose outcome nobody waits for: it has its place in the order like any
-    /// other, and is sent with what comes next, or a few milliseconds later.
-    pub fn submit_idly(&self, caller: Caller, op: Op) {
+    /// other, and is sent with what comes next, or a few milliseconds later. `None`: it is not carried
+    /// out, by a session that is over, or that only reads.
+    pub fn submit_idly(&self, caller: Caller, op: Op) -> Option<Seq> {
         let shared = self.shared();
+        // A session that is over has told so.
+        let (seq, idle) = shared.update(|state| state.submit_idly(caller, op)).ok()?;
         shared.counters.ops.fetch_add(1, Ordering::Relaxed);
-        // A session that is over carries nothing out, and has told so.
-        if let Ok(true) = shared.update(|state| state.submit_idly(caller, op)) {
+        if idle {
             shared.idle.notify_one();
         }
+        Some(seq)
+    }
+
+    /// The server's clock, as far as it is known here.
+    #[must_use]
+    pub fn server_time(&self) -> Option<Timestamp> {
+        let now = self.shared().now();
+        self.shared().look(|state| state.server_time(now))
     }
 
     /// Answers a change here, under an exclusive lease on everything that it changes, and the lease on

@@ -19,6 +19,7 @@ pub mod name;
 pub mod op;
 pub mod predict;
 pub mod range;
+pub mod relatime;
 pub mod session;
 pub mod size;
 pub mod time;

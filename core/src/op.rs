@@ -229,6 +229,13 @@ pub enum Op {
         /// What to change.
         set: SetAttr,
     },
+    /// It was read: its access time moves on to the time of the operation, if
+    /// [`is_due`](crate::relatime::is_due). Else, and for all else, nothing changes. Not a change that
+    /// others have to give leases back for: they are told.
+    Touch {
+        /// The inode.
+        ino: InodeId,
+    },
     /// setxattr(2).
     SetXattr {
         /// The inode.
@@ -357,7 +364,8 @@ impl Op {
         payload + size_of::<LoggedOp>() + 256
     }
 
-    /// The inodes that it names and changes. What it makes, or finds under a name, is not among them.
+    /// The inodes that it names and changes. What it makes, or finds under a name, is not among them; nor
+    /// what was only read.
     #[must_use]
     pub fn changes(&self) -> Vec<InodeId> {
         match self {
@@ -371,7 +379,10 @@ impl Op {
             | Self::Allocate { ino, .. }
             | Self::Open { ino, truncate: true, .. } => vec![*ino],
             Self::Copy { to, .. } => vec![*to],
-            Self::CreateUnnamed { .. } | Self::Open { truncate: false, .. } | Self::Close { .. } => Vec::new(),
+            Self::CreateUnnamed { .. }
+            | Self::Open { truncate: false, .. }
+            | Self::Close { .. }
+            | Self::Touch { .. } => Vec::new(),
         }
     }
 

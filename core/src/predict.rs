@@ -12,6 +12,7 @@ use crate::id::{DataVersion, InodeId};
 use crate::limits::{FILE_BYTES_MAX, LINKS_MAX};
 use crate::op::{Caller, NewNode};
 use crate::range::ByteRange;
+use crate::relatime;
 use crate::time::Timestamp;
 
 /// Every byte below the size takes space, as far as its attributes tell.
@@ -53,6 +54,12 @@ pub fn set(inode: &Attr, set: &SetAttr, now: Timestamp) -> Option<Attr> {
     after.mtime = SetTime::chosen(set.mtime, after.mtime, now);
     after.ctime = now;
     Some(after)
+}
+
+/// The inode after a read.
+#[must_use]
+pub fn read(inode: &Attr, now: Timestamp) -> Option<Attr> {
+    (inode.nlink > 0 && relatime::is_due(inode, now)).then_some(Attr { atime: now, ..*inode })
 }
 
 /// The file after an open that empties it.

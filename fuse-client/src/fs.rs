@@ -8,6 +8,7 @@
 //! or has lent what the answer needs ([`crate::memory`]). Nothing here names FUSE, knows threads, or
 //! blocks.
 
+mod access;
 mod attributes;
 mod credentials;
 mod data;
@@ -22,7 +23,7 @@ mod xattr;
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Map};
@@ -36,8 +37,10 @@ use parking_lot::Mutex;
 
 use crate::errno;
 use crate::memory::{Found, Memory, Telling};
+use crate::stats::MemoryFigures;
 use versions::CachedVersions;
 
+pub(crate) use access::AccessTimes;
 pub use credentials::Thread;
 pub use data::Written;
 pub use directories::{Listing, ListingEntry};
@@ -123,6 +126,7 @@ struct Shared {
     memory: Arc<Memory>,
     /// Who had a file's capabilities removed last.
     capability_dropped: Mutex<Option<(Thread, InodeId)>>,
+    access_times: OnceLock<Box<dyn AccessTimes>>,
 }
 
 impl FileSystem {
@@ -149,6 +153,7 @@ impl FileSystem {
             versions,
             memory,
             capability_dropped: Mutex::default(),
+            access_times: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -164,6 +169,12 @@ impl FileSystem {
     pub fn open_nodes(&self) -> Vec<Node> {
         let inodes = self.shared.files.lock().open_inodes();
         inodes.into_iter().map(|ino| self.shared.node(ino)).collect()
+    }
+
+    /// What is remembered, in figures.
+    #[must_use]
+    pub fn memory_figures(&self) -> MemoryFigures {
+        self.shared.memory.figures()
     }
 
     /// Begins to tell the kernel what is remembered.

@@ -15,6 +15,7 @@ mod contents;
 mod foretell;
 mod reading;
 mod state;
+mod touch;
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -292,6 +293,10 @@ impl LeaseEvents for Memory {
 
     fn broken(&self) {
         self.inner.state.lock().forget_all();
+    }
+
+    fn touched(&self, ino: InodeId) {
+        self.read_elsewhere(ino);
     }
 
     fn answered(&self, question: &Question, behind: Seq, answered: &Answered) {

@@ -178,7 +178,7 @@ pub(crate) fn find(dir: &Path) -> Result<MountEntry> {
         Some(mount) if mount.is_holdfast() => Ok(mount),
         Some(mount) => Err(Error::new(
             ErrorKind::Invalid,
-            format!("{shown} is a mount of type {}, not a holdfast mount; use umount(8)", mount.kind),
+            format!("{shown} is a mount of type {}, not a holdfast mount", mount.kind),
         )),
         None => Err(Error::new(ErrorKind::NotFound, format!("nothing is mounted on {shown}"))),
     }

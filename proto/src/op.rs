@@ -143,6 +143,7 @@ fn op_to_wire(op: &Op) -> v1::op::Op {
             kill_privileges: set.kill_privileges,
             keep_setgid: set.keep_setgid,
         }),
+        Op::Touch { ino } => Wire::Touch(v1::Touch { ino: ino.0 }),
         Op::SetXattr { ino, name, value, mode, kill_setgid } => Wire::SetXattr(v1::SetXattr {
             ino: ino.0,
             name: name.clone().into_bytes(),
@@ -210,6 +211,7 @@ fn op_from_wire(wire: v1::op::Op) -> Result<Op> {
             mode: rename_mode(rename.mode)?,
         },
         Wire::SetAttr(set) => Op::SetAttr { ino: inode(set.ino)?, set: set_attr(&set)? },
+        Wire::Touch(touch) => Op::Touch { ino: inode(touch.ino)? },
         Wire::SetXattr(set) => Op::SetXattr {
             ino: inode(set.ino)?,
             name: xattr_name(set.name)?,

@@ -56,9 +56,11 @@ fn reply(wire: v1::OpOutcome, op: &Op) -> Result<OpReply> {
         | Op::Close { .. } => OpReply::Done,
         Op::Create { node, .. } => OpReply::Attr(created(wire.attr, node)?),
         Op::CreateUnnamed { .. } => OpReply::Attr(created(wire.attr, &NewNode::File { open: true })?),
-        Op::Link { ino, .. } | Op::SetAttr { ino, .. } | Op::Allocate { ino, .. } | Op::Open { ino, .. } => {
-            OpReply::Attr(attr_of(wire.attr, *ino)?)
-        }
+        Op::Link { ino, .. }
+        | Op::SetAttr { ino, .. }
+        | Op::Touch { ino }
+        | Op::Allocate { ino, .. }
+        | Op::Open { ino, .. } => OpReply::Attr(attr_of(wire.attr, *ino)?),
         Op::Write { ino, at, data, .. } => {
             let asked = match data {
                 WriteData::Inline(data) => data.len() as u64,

@@ -121,6 +121,8 @@ pub(crate) enum Outbound {
     },
     /// Something is to be given back.
     Recall(Recall),
+    /// Others have read this.
+    Touched(InodeId),
     /// Who uses what there?
     Describe(u64),
     /// The client asked to leave; all is durable. Ends the stream.

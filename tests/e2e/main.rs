@@ -3,7 +3,9 @@
 //! Each test has a cluster of its own, in name spaces of its own, and a time limit.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
 
+mod access;
 mod answered;
+mod bench;
 mod coherence;
 mod containers;
 mod crash;
@@ -15,6 +17,7 @@ mod raw;
 mod refusals;
 mod sharing;
 mod space;
+mod stats;
 mod stuck;
 mod users;
 mod wire;

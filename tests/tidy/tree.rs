@@ -58,7 +58,11 @@ fn walk(dir: &Path, prefix: &str, found: &mut Vec<File>) {
         let name = entry.file_name().into_string().unwrap();
         let path = format!("{prefix}{name}");
         let kind = entry.file_type().unwrap();
-        if kind.is_dir() && !matches!(name.as_str(), ".git" | "target") {
+        if matches!(name.as_str(), ".git" | "target") {
+            // In a work tree beside the first one `.git` is a file.
+            continue;
+        }
+        if kind.is_dir() {
             walk(&entry.path(), &format!("{path}/"), found);
         } else if kind.is_file()
             && name != "Cargo.lock"

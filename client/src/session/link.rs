@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
-use holdfast_core::id::{Epoch, InodeBlock, Seq};
+use holdfast_core::id::{Epoch, InodeBlock, InodeId, Seq};
 use holdfast_core::session::BootTime;
 use holdfast_core::time::Timestamp;
 use holdfast_proto::attr::inode;
@@ -366,9 +366,11 @@ fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
         }
         Message::Recall(wire) => {
             let (ino, keep) = recall(&wire).map_err(|error| distrust("recall", error.message()))?;
+            shared.counters.recalls.fetch_add(1, Ordering::Relaxed);
             shared.update(|state| state.recalled(ino));
             shared.events.leases().recalled(ino, keep);
         }
+        Message::Touched(v1::Touched { ino }) => shared.events.leases().touched(InodeId(ino)),
         Message::Farewell(farewell) => {
             if shared.look(|state| state.has_said_goodbye()) {
                 shared.turn(State::left);

@@ -109,6 +109,11 @@ pub trait LeaseEvents: Send + Sync {
     /// [`Session::give_back`](crate::Session::give_back) when nothing relies on the rest any more.
     /// Who asks no questions is lent nothing.
     fn recalled(&self, ino: InodeId, keep: Option<Mode>);
+
+    /// Others have read an inode: its access time is another one now. Nothing else is, and no lease.
+    fn touched(&self, ino: InodeId) {
+        let _ = ino;
+    }
 }
 
 /// For who asks no questions: it is lent nothing.
@@ -175,6 +180,8 @@ pub struct SessionStats {
     pub reconnects: u64,
     /// Sessions that were lost.
     pub losses: u64,
+    /// Leases that the server wanted back.
+    pub recalls: u64,
     /// Operations that are not yet durable.
     pub pending_ops: usize,
     /// Memory that they take, in bytes, about.

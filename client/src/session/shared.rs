@@ -58,6 +58,7 @@ pub(crate) struct Counters {
     pub(crate) bytes_read: AtomicU64,
     pub(crate) reconnects: AtomicU64,
     pub(crate) losses: AtomicU64,
+    pub(crate) recalls: AtomicU64,
 }
 
 /// See the module.
@@ -165,6 +166,7 @@ impl Shared {
             bytes_read: count(&self.counters.bytes_read),
             reconnects: count(&self.counters.reconnects),
             losses: count(&self.counters.losses),
+            recalls: count(&self.counters.recalls),
             pending_ops: state.log.len(),
             pending_bytes: state.log.weight(),
             heartbeat_rtt: state.rtt(),

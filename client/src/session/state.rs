@@ -235,11 +235,14 @@ impl State {
     }
 
     /// Numbers an operation that nobody waits for. True: somebody must see to it that it is sent.
-    pub(crate) fn submit_idly(&mut self, caller: Caller, op: Op) -> Result<bool> {
+    pub(crate) fn submit_idly(&mut self, caller: Caller, op: Op) -> Result<(Seq, bool)> {
         self.check_open()?;
-        self.log.push(caller, op, None, None);
+        if self.read_only && changes_something(&op) {
+            return Err(PosixError::ReadOnly.into());
+        }
+        let seq = self.log.push(caller, op, None, None);
         // It brings no data to be staged.
-        Ok(self.admit_idly(false).1)
+        Ok((seq, self.admit_idly(false).1))
     }
 
     /// As [`admit`](Self::admit), for what nobody waits for: without waking the stream, unless there is

@@ -311,6 +311,12 @@ impl Table {
         self.slots.get(&ino)?.leases.get(&session).map(|lease| lease.mode)
     }
 
+    /// Who has a lease on an inode.
+    pub fn holders(&self, ino: InodeId) -> impl Iterator<Item = SessionId> + '_ {
+        let leases = self.slots.get(&ino).into_iter().flat_map(|slot| slot.leases.keys().copied());
+        leases.chain(self.volume.map(|volume| volume.to))
+    }
+
     /// Whether a session is asked to give anything back.
     #[must_use]
     pub fn owes(&self, session: SessionId) -> bool {

@@ -27,18 +27,33 @@ pub(super) struct Answer {
     unique: u64,
     opcode: Opcode,
     started: Instant,
+    /// Nobody else had to be asked.
+    from_memory: bool,
     sent: bool,
 }
 
 impl Answer {
     pub(super) fn new(device: &Arc<Device>, stats: &Arc<Stats>, unique: u64, opcode: Opcode) -> Self {
         let started = Instant::now();
-        Self { device: Arc::clone(device), stats: Arc::clone(stats), unique, opcode, started, sent: false }
+        Self {
+            device: Arc::clone(device),
+            stats: Arc::clone(stats),
+            unique,
+            opcode,
+            started,
+            from_memory: true,
+            sent: false,
+        }
     }
 
     /// Which request.
     pub(super) const fn unique(&self) -> u64 {
         self.unique
+    }
+
+    /// The server has to be asked first.
+    pub(super) fn asks(&mut self) {
+        self.from_memory = false;
     }
 
     /// Done, with nothing to tell.
@@ -69,7 +84,7 @@ impl Answer {
     /// Not needed: the kernel expects no answer.
     pub(super) fn none(mut self) {
         self.sent = true;
-        self.stats.answered(self.opcode, self.started.elapsed(), false);
+        self.count(false);
     }
 
     /// What was read, straight from where it was received.
@@ -90,13 +105,17 @@ impl Answer {
         self.pieces(&pieces);
     }
 
+    fn count(&self, failed: bool) {
+        self.stats.answered(self.opcode, self.started.elapsed(), failed, self.from_memory);
+    }
+
     fn pieces(mut self, pieces: &[&[u8]]) {
         self.send(0, pieces);
     }
 
     fn send(&mut self, error: i32, body: &[&[u8]]) {
         self.sent = true;
-        self.stats.answered(self.opcode, self.started.elapsed(), error != 0);
+        self.count(error != 0);
         match self.device.answer(self.unique, error, body) {
             // ENOENT: the kernel does not wait for it any more; ENODEV: it is unmounted.
             Ok(()) | Err(Errno::ENOENT | Errno::ENODEV | Errno::ECONNABORTED) => {}

@@ -170,6 +170,7 @@ pub(super) enum Request<'a> {
     Read {
         offset: u64,
         len: u32,
+        flags: i32,
     },
     Write {
         handle: u64,
@@ -215,6 +216,7 @@ pub(super) enum Request<'a> {
         handle: u64,
         offset: u64,
         room: u32,
+        flags: i32,
         plus: bool,
     },
     ReleaseDir {
@@ -302,7 +304,8 @@ pub(super) fn request(opcode: Opcode, mut input: Input<'_>) -> Result<Request<'_
         Opcode::TmpFile => Request::TmpFile { flags: int(i.u32()?), mode: asked(i.u32()?, i.u32()?) },
         Opcode::Read => {
             i.take(8)?;
-            Request::Read { offset: i.u64()?, len: i.u32()? }
+            let (offset, len) = (i.u64()?, i.u32()?);
+            Request::Read { offset, len, flags: handle_flags(i)? }
         }
         Opcode::Write => write(i)?,
         Opcode::StatFs => Request::StatFs,
@@ -329,8 +332,10 @@ pub(super) fn request(opcode: Opcode, mut input: Input<'_>) -> Result<Request<'_
         Opcode::RemoveXattr => Request::RemoveXattr { name: i.name()? },
         Opcode::Init => init(i)?,
         Opcode::OpenDir => Request::OpenDir,
-        Opcode::ReadDir => Request::ReadDir { handle: i.u64()?, offset: i.u64()?, room: i.u32()?, plus: false },
-        Opcode::ReadDirPlus => Request::ReadDir { handle: i.u64()?, offset: i.u64()?, room: i.u32()?, plus: true },
+        Opcode::ReadDir | Opcode::ReadDirPlus => {
+            let (handle, offset, room) = (i.u64()?, i.u64()?, i.u32()?);
+            Request::ReadDir { handle, offset, room, flags: handle_flags(i)?, plus: opcode == Opcode::ReadDirPlus }
+        }
         Opcode::GetLk => Request::GetLk(lock(i)?),
         Opcode::SetLk => Request::SetLk { lock: lock(i)?, wait: false },
         Opcode::SetLkW => Request::SetLk { lock: lock(i)?, wait: true },
@@ -397,6 +402,12 @@ fn setattr<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {
         keep_setgid: false,
     };
     Ok(Request::SetAttr { set })
+}
+
+/// The rest of `fuse_read_in` behind the length: the flags that the handle has at this moment.
+fn handle_flags(i: &mut Input<'_>) -> Result<i32, Malformed> {
+    i.take(12)?;
+    Ok(int(i.u32()?))
 }
 
 fn write<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {

@@ -110,6 +110,7 @@ impl Dispatcher {
                 self.set(self.on_inode(call), fs.setattr(caller, Thread(header.pid), node, set));
             }
             Request::ReadLink => {
+                fs.note_read(node, OFlag::empty(), false);
                 self.reply(self.on_inode(call), fs.readlink(node), |target: Bytes, answer| answer.bytes(&target));
             }
             Request::Symlink { name, target } => self.entry(call, fs.symlink(caller, node, name, target)),
@@ -148,7 +149,8 @@ impl Dispatcher {
                 let made = fs.create_unnamed(caller, node, mode, OFlag::from_bits_retain(flags));
                 self.create(call, made);
             }
-            Request::Read { offset, len } => {
+            Request::Read { offset, len, flags } => {
+                fs.note_read(node, OFlag::from_bits_retain(flags), false);
                 self.reply(call, fs.read(node, offset, len), |data, answer| answer.read(data));
             }
             Request::Write { .. } => self.write(call, caller, node, request),
@@ -170,7 +172,8 @@ impl Dispatcher {
                 self.done(self.on_inode(call), fs.removexattr(caller, Thread(header.pid), node, name));
             }
             Request::OpenDir => self.opendir(self.on_inode(call), fs.opendir(caller, node)),
-            Request::ReadDir { handle, offset, room, plus } => {
+            Request::ReadDir { handle, offset, room, flags, plus } => {
+                fs.note_read(node, OFlag::from_bits_retain(flags), true);
                 let (ttl, directory) = (Ttl::default(), header.node);
                 let (aliases, places) = (Arc::clone(&self.aliases), Arc::clone(&self.places));
                 self.reply(call, fs.readdir(Handle(handle), offset, plus), move |listing, answer| {
@@ -213,7 +216,7 @@ impl Dispatcher {
     /// The same; `undo` gets what came for a caller who was killed meanwhile.
     fn reply_or<T: Send + 'static>(
         &self,
-        call: Call,
+        mut call: Call,
         reply: Reply<T>,
         encode: impl FnOnce(T, Answer) + Send + 'static,
         undo: impl FnOnce(T) + Send + 'static,
@@ -221,6 +224,7 @@ impl Dispatcher {
         match reply {
             Reply::Now(outcome) => call.finish(outcome, encode),
             Reply::Later(future) => {
+                call.answer.asks();
                 let mut wait = self.inflight.enter(call.answer.unique());
                 task::start(&self.runtime, async move {
                     let mut future: BoxFuture<'static, Outcome<T>> = future;

@@ -34,6 +34,7 @@ impl State {
             Op::Rename { parent, .. } => *parent,
             Op::Link { ino, .. }
             | Op::SetAttr { ino, .. }
+            | Op::Touch { ino }
             | Op::Write { ino, .. }
             | Op::Open { ino, truncate: true, .. } => *ino,
             _ => return false,
@@ -91,6 +92,12 @@ impl State {
                 let inode = self.own(*ino)?;
                 let now = later(answering, &[inode]);
                 let inode = predict::set(inode, set, now)?;
+                Some(change(op.clone(), OpReply::Attr(inode), vec![inode]))
+            }
+            Op::Touch { ino } => {
+                let inode = self.own(*ino)?;
+                let now = later(answering, &[inode]);
+                let inode = predict::read(inode, now)?;
                 Some(change(op.clone(), OpReply::Attr(inode), vec![inode]))
             }
             Op::Open { ino, truncate: true, .. } => {
@@ -194,7 +201,8 @@ impl State {
     fn touched(&self, op: &Op) -> Vec<InodeId> {
         let named = op.names().into_iter().filter_map(|place| self.leads(place).flatten());
         let made = if let Op::Create { ino, .. } = op { *ino } else { None };
-        op.changes().into_iter().chain(named).chain(made).collect()
+        let read = if let Op::Touch { ino } = op { Some(*ino) } else { None };
+        op.changes().into_iter().chain(named).chain(made).chain(read).collect()
     }
 }
 

@@ -352,7 +352,7 @@ impl State {
     }
 
     /// The attributes of an inode are not known any more.
-    fn doubt(&mut self, ino: InodeId) {
+    pub(super) fn doubt(&mut self, ino: InodeId) {
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.attr = None;
         }

@@ -122,13 +122,19 @@ impl MountOptions {
             "async" => self.flags.remove(MsFlags::MS_SYNCHRONOUS),
             "sync" => self.flags.insert(MsFlags::MS_SYNCHRONOUS),
             "dirsync" => self.flags.insert(MsFlags::MS_DIRSYNC),
-            "noatime" => self.flags.insert(MsFlags::MS_NOATIME),
-            "atime" => self.flags.remove(MsFlags::MS_NOATIME),
+            "noatime" => self.access_times(MsFlags::MS_NOATIME),
             "nodiratime" => self.flags.insert(MsFlags::MS_NODIRATIME),
             "diratime" => self.flags.remove(MsFlags::MS_NODIRATIME),
-            "relatime" => self.flags.insert(MsFlags::MS_RELATIME),
+            // Without any of them a remount would leave what there was.
+            "atime" | "relatime" => self.access_times(MsFlags::MS_RELATIME),
             "norelatime" => self.flags.remove(MsFlags::MS_RELATIME),
-            "strictatime" => self.flags.insert(MsFlags::MS_STRICTATIME),
+            "strictatime" => {
+                return Err(invalid(
+                    "mount option strictatime: reads move access times as with relatime here, not each time; leave it out, \
+                     or use noatime"
+                        .to_owned(),
+                ));
+            }
             "remount" => {
                 return Err(invalid("a holdfast mount cannot be remounted; unmount it and mount it again".to_owned()));
             }
@@ -136,6 +142,11 @@ impl MountOptions {
             _ => return Err(unknown(word)),
         }
         Ok(())
+    }
+
+    fn access_times(&mut self, how: MsFlags) {
+        self.flags.remove(MsFlags::MS_NOATIME | MsFlags::MS_RELATIME);
+        self.flags.insert(how);
     }
 
     fn value(&mut self, word: &str, name: &str, value: &str) -> Result<()> {

@@ -115,6 +115,10 @@ mod tests {
         assert_eq!(flags(&read_only, ["remount"]).unwrap(), SAFE | MsFlags::MS_RDONLY);
         assert_eq!(flags(&read_only, ["remount", "rw", "soft", "timeout=4", "user_id=0"]).unwrap(), SAFE);
         assert_eq!(flags("rw,relatime", ["rw"]).unwrap(), MsFlags::MS_RELATIME);
+        assert_eq!(flags("rw,relatime", ["noatime"]).unwrap(), MsFlags::MS_NOATIME);
+        for word in ["atime", "relatime"] {
+            assert_eq!(flags("rw,noatime", ["noatime", word]).unwrap(), MsFlags::MS_RELATIME);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdfast_client::{Endpoint, Session, SessionOptions};
 use holdfast_core::attr::FileKind;
@@ -16,7 +16,9 @@ use nix::mount::{MntFlags, MsFlags};
 use tokio::runtime::Handle as Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::access::MountAccess;
 use super::events::MountEvents;
+use super::figures::{self, Served};
 use super::options::MountOptions;
 use super::point::MountPoint;
 use super::record::MountRecord;
@@ -24,7 +26,7 @@ use super::source::MountSource;
 use super::{readahead, table};
 use crate::fs::FileSystem;
 use crate::fuse::{Connection, Device, Ended, Notifier, Settings};
-use crate::stats::Stats;
+use crate::stats::{MountFigures, SessionFigures, Stats};
 use crate::unmount;
 
 /// How long the end of a mount waits for the server to have everything on disk.
@@ -60,6 +62,8 @@ pub struct Mount {
     minor: u32,
     stats: Arc<Stats>,
     record: Option<(MountRecord, PathBuf)>,
+    /// Tells people how the mount does.
+    figures: Option<Served>,
 }
 
 /// Mounts and serves in the foreground, with a runtime of its own. Returns when the mount was
@@ -152,6 +156,7 @@ impl Mount {
             }
         };
         readahead::set(minor, config.options.readahead);
+        fs.move_access_times(MountAccess::new(minor, point.path().to_owned()));
         let record = config.run_dir.as_ref().map(|run_dir| {
             let record = MountRecord::of_this_process(minor, point.path(), source.clone());
             if let Err(error) = record.write(run_dir) {
@@ -159,8 +164,15 @@ impl Mount {
             }
             (record, run_dir.clone())
         });
+        let figures = record.as_ref().and_then(|(record, run_dir)| {
+            let tell = tell_figures(fs.clone(), Arc::clone(&stats), record.clone());
+            let served = figures::serve(run_dir, record, tell);
+            let failed =
+                |error| tracing::warn!(run_dir = %run_dir.display(), %error, "holdfast stats cannot ask this mount");
+            served.map_err(failed).ok()
+        });
         tracing::info!(source, point = %point.path().display(), read_only = config.options.read_only, "mounted");
-        Ok(Self { fs, connection, over: false, point: point.path().to_owned(), minor, stats, record })
+        Ok(Self { fs, connection, over: false, point: point.path().to_owned(), minor, stats, record, figures })
     }
 
     /// The file system that is mounted.
@@ -207,8 +219,9 @@ impl Mount {
     /// # Errors
     /// `Timeout` when the server does not answer within the deadline: what was not durable is lost,
     /// and the message says how much.
-    pub async fn finish(self, deadline: Duration) -> Result<()> {
+    pub async fn finish(mut self, deadline: Duration) -> Result<()> {
         let session = self.fs.session().clone();
+        self.figures = None;
         self.write_record(|record| record.closing = true);
         let closed = match tokio::time::timeout(deadline, session.clone().close()).await {
             Ok(closed) => closed,
@@ -247,6 +260,35 @@ impl Mount {
         change(&mut record);
         if let Err(error) = record.write(run_dir) {
             tracing::warn!(run_dir = %run_dir.display(), %error, "cannot record the state of the mount");
+        }
+    }
+}
+
+/// What a mount says of itself, at any time.
+fn tell_figures(fs: FileSystem, stats: Arc<Stats>, record: MountRecord) -> impl Fn() -> MountFigures + Send + 'static {
+    let begun = Instant::now();
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    move || {
+        let session = fs.session().stats();
+        MountFigures {
+            source: record.source.clone(),
+            point: record.point.clone(),
+            pid: record.pid,
+            age_us: micros(begun.elapsed()),
+            requests: stats.snapshot(),
+            memory: fs.memory_figures(),
+            session: SessionFigures {
+                connected: session.connected,
+                reconnects: session.reconnects,
+                losses: session.losses,
+                heartbeat_us: session.heartbeat_rtt.map(micros),
+                recalls: session.recalls,
+                changes: session.ops,
+                pending_changes: session.pending_ops as u64,
+                pending_bytes: session.pending_bytes as u64,
+                bytes_read: session.bytes_read,
+                bytes_written: session.bytes_written,
+            },
         }
     }
 }

@@ -127,6 +127,7 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
         (inodes(), names()).prop_map(|(parent, name)| Op::Rmdir { parent, name }),
         renames(),
         (inodes(), set_attrs()).prop_map(|(ino, set)| Op::SetAttr { ino, set }),
+        inodes().prop_map(|ino| Op::Touch { ino }),
         (inodes(), xattr_names(), values, xattr_mode, any::<bool>())
             .prop_map(|(ino, name, value, mode, kill_setgid)| Op::SetXattr { ino, name, value, mode, kill_setgid }),
         (inodes(), xattr_names()).prop_map(|(ino, name)| Op::RemoveXattr { ino, name }),

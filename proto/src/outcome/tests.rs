@@ -28,9 +28,11 @@ fn reply(op: &Op, attr: Attr) -> OpReply {
         Op::CreateUnnamed { .. } => {
             OpReply::Attr(Attr { ino: InodeId(attr.ino.0.max(2)), kind: FileKind::Regular, ..attr })
         }
-        Op::Link { ino, .. } | Op::SetAttr { ino, .. } | Op::Allocate { ino, .. } | Op::Open { ino, .. } => {
-            OpReply::Attr(of(*ino))
-        }
+        Op::Link { ino, .. }
+        | Op::SetAttr { ino, .. }
+        | Op::Touch { ino }
+        | Op::Allocate { ino, .. }
+        | Op::Open { ino, .. } => OpReply::Attr(of(*ino)),
         Op::Write { ino, at, data, .. } => {
             let len = match data {
                 WriteData::Inline(data) => u32::try_from(data.len()).unwrap(),

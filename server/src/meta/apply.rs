@@ -74,6 +74,7 @@ pub fn apply(txn: &mut Txn<'_>, op: &Op, staged: &[Frame]) -> Decision {
             rename::rename(txn, (*parent, name), (*new_parent, new_name), *mode)
         }
         Op::SetAttr { ino, set } => setattr::setattr(txn, *ino, set),
+        Op::Touch { ino } => setattr::touch(txn, *ino),
         Op::SetXattr { ino, name, value, mode, kill_setgid } => xattr::set(txn, *ino, name, value, *mode, *kill_setgid),
         Op::RemoveXattr { ino, name } => xattr::remove(txn, *ino, name),
         Op::Write { ino, at, data, kill_privileges } => write::write(txn, *ino, *at, data, staged, *kill_privileges),

@@ -291,6 +291,14 @@ impl Owner {
         (Vec::new(), changed)
     }
 
+    /// A session has moved an access time: who else may remember it is told, and nobody waits for that.
+    pub(super) fn tell_touched(state: &mut State, by: SessionId, ino: InodeId) {
+        let others: Vec<SessionId> = state.leases.table.holders(ino).filter(|holder| *holder != by).collect();
+        for other in others {
+            Self::send(state, other, Outbound::Touched(ino));
+        }
+    }
+
     /// A session that is asked for something is not left waiting. (What it has answered has what it
     /// needs, and so waits for nobody.)
     fn unblock(&self, state: &mut State, session: SessionId) {

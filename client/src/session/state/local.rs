@@ -111,13 +111,18 @@ impl State {
 
     /// The server's clock, as far as it is known here; never back.
     fn local_time(&mut self, now: BootTime) -> Option<Timestamp> {
-        let (then, at) = self.local.clock?;
-        let time = then.after(now.0.saturating_sub(at.0));
+        let time = self.server_time(now)?;
         if self.local.heard > time.after(AHEAD_MAX) {
             // That was no clock of today.
             self.local.heard = Timestamp::default();
         }
         Some(time.max(self.local.heard).max(self.local.last_time))
+    }
+
+    /// The server's clock, as far as it is known here.
+    pub(crate) fn server_time(&self, now: BootTime) -> Option<Timestamp> {
+        let (then, at) = self.local.clock?;
+        Some(then.after(now.0.saturating_sub(at.0)))
     }
 
     /// The server has told its time.

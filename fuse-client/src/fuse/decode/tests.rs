@@ -46,6 +46,19 @@ fn no_message_is_too_short_to_be_refused() {
 }
 
 #[test]
+fn reads_bear_the_flags_of_their_handle() {
+    let flags = 0o1_000_000;
+    // Handle, offset and length, what reads it, owner of locks, flags.
+    let body = words(&[1, 0, 4096, 0, 100, 0, 0, 0, flags, 0]);
+    let read = request(Opcode::Read, Input(&body));
+    assert!(matches!(read, Ok(Request::Read { offset: 4096, len: 100, flags: 0o1_000_000 })));
+    let listing = request(Opcode::ReadDir, Input(&body));
+    let Ok(Request::ReadDir { handle: 1, offset: 4096, room: 100, flags: 0o1_000_000, plus: false }) = listing else {
+        panic!("not a listing behind 4096");
+    };
+}
+
+#[test]
 fn a_write_must_carry_the_bytes_it_announces() {
     let mut body = words(&[1, 0, 4096, 0, 3, abi::WRITE_KILL_SUIDGID, 0, 0, 0, 0]);
     body.extend(b"abc");

@@ -22,8 +22,9 @@ impl Dispatcher {
     /// close(2) of a descriptor. The caller waits until its locks are seen to be gone, unless it is
     /// on its way out: the kernel lets no signal end that wait, so an end that takes long would be a
     /// process that cannot be killed.
-    pub(super) fn flush(&self, call: Call, reply: Reply<()>) {
+    pub(super) fn flush(&self, mut call: Call, reply: Reply<()>) {
         let Reply::Later(mut future) = reply else { return self.done(call, reply) };
+        call.answer.asks();
         let mut wait = self.inflight.enter(call.answer.unique());
         task::start(&self.runtime, async move {
             let thread = call.thread;
@@ -49,11 +50,12 @@ impl Dispatcher {
 
     fn wait_for_lock(
         &self,
-        call: Call,
+        mut call: Call,
         request: LockRequest,
         may_wait: bool,
         (mut future, mut ticket): (BoxFuture<'static, Outcome<()>>, LockTicket),
     ) {
+        call.answer.asks();
         let (mut wait, fs) = (self.inflight.enter(call.answer.unique()), self.fs.clone());
         task::start(&self.runtime, async move {
             let mut request = request;

@@ -45,5 +45,6 @@ fn values_are_checked_and_named() {
 fn what_is_not_known_is_refused() {
     assert!(error("ro,noexce").contains("noexce"));
     assert!(error("cache=yes").contains("cache=yes"));
+    assert!(error("strictatime").contains("relatime"));
     assert!(error("remount").contains("unmount"));
 }

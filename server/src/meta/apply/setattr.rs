@@ -5,6 +5,7 @@ use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
 use holdfast_core::limits::FILE_BYTES_MAX;
 use holdfast_core::op::OpReply;
+use holdfast_core::relatime;
 
 use super::{Decision, Txn, access, extents};
 use crate::meta::record::inode::Inode;
@@ -38,6 +39,17 @@ pub(super) fn setattr(txn: &mut Txn<'_>, ino: InodeId, set: &SetAttr) -> Decisio
     inode.mtime = SetTime::chosen(set.mtime, inode.mtime, now);
     inode.ctime = now;
     txn.put_inode(ino, &inode);
+    Ok(OpReply::Attr(inode.attr(ino)))
+}
+
+/// It was read. No time but that of access changes, and that only where it is due.
+pub(super) fn touch(txn: &mut Txn<'_>, ino: InodeId) -> Decision {
+    let mut inode = txn.view().existing(ino)?;
+    let now = txn.context.now;
+    if relatime::is_due(&inode.attr(ino), now) {
+        inode.atime = now;
+        txn.put_inode(ino, &inode);
+    }
     Ok(OpReply::Attr(inode.attr(ino)))
 }
 

@@ -81,7 +81,7 @@ pub(super) fn of_operation(store: &Store, op: &Op) -> Needed {
         Op::RemoveXattr { ino, .. } => Needed::changes([*ino]),
         Op::Copy { from, to, .. } => Needed::changes([*to]).sharing(*from).lending([*to]).taking_room(),
         Op::Open { ino, truncate: true, .. } => Needed::changes([*ino]).lending([*ino]),
-        Op::Open { ino, truncate: false, .. } => Needed::default().sharing(*ino).lending([*ino]),
+        Op::Open { ino, truncate: false, .. } | Op::Touch { ino } => Needed::default().sharing(*ino).lending([*ino]),
         Op::Close { .. } => Needed::default(),
     }
 }

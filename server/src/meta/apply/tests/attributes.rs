@@ -79,6 +79,22 @@ fn times_are_set_as_asked() {
 }
 
 #[test]
+fn a_read_moves_the_access_time_once_and_nothing_else() {
+    let volume = Volume::new();
+    let file = volume.file(ROOT, "f").unwrap();
+    let before = volume.attr(file);
+    let touch = |ino| volume.attr_of(Op::Touch { ino });
+    let after = touch(file).unwrap();
+    assert_eq!(after, Attr { atime: volume.now(), ..before });
+    assert!(after.atime > before.atime);
+    assert_eq!((touch(file), volume.attr(file)), (Ok(after), after), "it was read since it changed");
+    let changed = chmod(&volume, file, 0o600);
+    assert_eq!(touch(file), Ok(Attr { atime: volume.now(), ..changed }));
+    assert_eq!(touch(InodeId(99)), Err(NoEntry));
+    volume.sound();
+}
+
+#[test]
 fn sizes_belong_to_regular_files() {
     let volume = Volume::new();
     let file = volume.file(ROOT, "f").unwrap();

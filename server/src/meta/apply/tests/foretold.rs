@@ -17,6 +17,7 @@ enum Step {
     Append { len: usize },
     Set(SetAttr),
     Empty,
+    Read,
     Make { node: NewNode, bits: u32 },
     Link,
     Unlink,
@@ -45,6 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         (1..5000_usize).prop_map(|len| Step::Append { len }),
         set.prop_map(Step::Set),
         Just(Step::Empty),
+        Just(Step::Read),
         (node, 0..0o10000_u32).prop_map(|(node, bits)| Step::Make { node, bits }),
         Just(Step::Link),
         Just(Step::Unlink),
@@ -78,6 +80,12 @@ fn follows(volume: &Volume, (directory, file): (InodeId, InodeId), number: usize
         Step::Empty => {
             let done = volume.attr_of(Op::Open { ino: file, truncate: true, kill_privileges: false });
             let Some(attr) = predict::emptied(&before, now) else { return false };
+            assert_eq!(done, Ok(attr));
+            true
+        }
+        Step::Read => {
+            let done = volume.attr_of(Op::Touch { ino: file });
+            let Some(attr) = predict::read(&before, now) else { return false };
             assert_eq!(done, Ok(attr));
             true
         }
