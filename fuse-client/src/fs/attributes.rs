@@ -69,7 +69,7 @@ impl Shared {
         let (reply, open) = self.memory.change(caller, &op, || self.files.lock().is_open(ino))?;
         let attr = attr_of(reply).ok()?;
         if set.size.is_some() {
-            self.versions.changed(ino, attr.data_version, open);
+            self.versions.changed(ino, attr.data_version, attr.size, open);
         }
         Some(self.entry(attr))
     }
@@ -86,7 +86,7 @@ impl Shared {
         async move {
             let attr: Attr = attr_of(changed.await?)?;
             if set.size.is_some() {
-                self.versions.changed(ino, attr.data_version, open);
+                self.versions.changed(ino, attr.data_version, attr.size, open);
             }
             Ok(self.entry(attr))
         }

@@ -64,7 +64,7 @@ impl FileSystem {
         let kill_privileges = killer.is_some();
         let op = Op::Write { ino, at, data: WriteData::Inline(data.clone()), kill_privileges };
         if let Some(OpReply::Written { offset, len, attr }) = shared.answer(caller, &op) {
-            shared.versions.changed(ino, attr.data_version, true);
+            shared.versions.changed(ino, attr.data_version, attr.size, true);
             let written = Written { len, offset };
             if !sync {
                 return Reply::Now(Ok(written));
@@ -81,7 +81,7 @@ impl FileSystem {
         Reply::later(async move {
             match written.await.map_err(|error| errno::answer(&error))? {
                 OpReply::Written { offset, len, attr } => {
-                    shared.versions.changed(ino, attr.data_version, true);
+                    shared.versions.changed(ino, attr.data_version, attr.size, true);
                     if let Some(thread) = killer {
                         shared.drop_foreign_setgid(caller, thread, attr).await?;
                     }
@@ -133,7 +133,7 @@ impl FileSystem {
         let shared = Arc::clone(&self.shared);
         Reply::later(async move {
             let attr = attr_of(changed.await?)?;
-            shared.versions.changed(ino, attr.data_version, true);
+            shared.versions.changed(ino, attr.data_version, attr.size, true);
             shared.drop_privileges(caller, thread, attr).await
         })
     }
@@ -159,7 +159,7 @@ impl FileSystem {
         Reply::later(async move {
             match changed.await? {
                 OpReply::Copied { len, attr } => {
-                    shared.versions.changed(to, attr.data_version, true);
+                    shared.versions.changed(to, attr.data_version, attr.size, true);
                     shared.drop_privileges(caller, thread, attr).await?;
                     Ok(len)
                 }

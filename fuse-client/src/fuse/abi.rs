@@ -216,3 +216,6 @@ pub(super) const RELEASE_FLOCK_UNLOCK: u32 = 1 << 1;
 pub(super) const NOTIFY_INVAL_INODE: i32 = 2;
 /// `enum fuse_notify_code`: drop a name of a directory.
 pub(super) const NOTIFY_INVAL_ENTRY: i32 = 3;
+/// `enum fuse_notify_code`: take bytes into the page cache; the file is at least as long as they
+/// reach.
+pub(super) const NOTIFY_STORE: i32 = 4;

@@ -26,7 +26,7 @@ use super::decode::{self, Header, Request};
 use super::device::Device;
 use super::encode::{Output, Ttl, kind_of_bits};
 use super::inflight::Inflight;
-use super::notify::Notifier;
+use super::notify::{Length, Notifier};
 use super::places::{Place, Places};
 use super::stale::StaleThreads;
 use super::task;
@@ -362,13 +362,14 @@ impl Dispatcher {
         let flags = OFlag::from_bits_retain(flags);
         let data = Bytes::copy_from_slice(data);
         let reply = self.fs.write(caller, Handle(handle), offset, data, flags, killer);
-        let notifier = self.notifier.clone();
+        let (notifier, fs) = (self.notifier.clone(), self.fs.clone());
         self.reply(call, reply, move |written, answer| {
             let mut out = Output::default();
             answer.body(out.u32(written.len).u32(0));
             if written.offset != offset {
                 // An append: the kernel may have cached the bytes where it believed the end to be.
-                notifier.drop_pages(node, offset.min(written.offset), None, || ());
+                let length: Length = Box::new(move || fs.size_heard(node));
+                notifier.changed(node, offset.min(written.offset), None, Some(length), || ());
             }
         });
     }
