@@ -85,6 +85,8 @@ pub(crate) struct Played {
     pub pass_over: Vec<String>,
     /// A call never came back: both casts are abandoned.
     pub hung: bool,
+    /// An intended difference after which the two sides cannot be the same.
+    pub over: bool,
 }
 
 impl Side {
@@ -130,11 +132,12 @@ pub(crate) fn play(volume: &Side, local: &Side, source: &mut dyn Source) -> Play
     let casts = [Cast::new(&places[0]), Cast::new(&places[1])];
     while played.difference.is_none()
         && !played.hung
+        && !played.over
         && let Some(step) = source.next()
     {
         played.step([volume, local], &casts, source, step);
     }
-    if played.difference.is_none() {
+    if played.difference.is_none() && !played.over {
         played.trees(&casts);
     }
     let hung = played.hung;
@@ -184,6 +187,11 @@ impl Played {
         }
         if let Some(Allowed { name, .. }) = intended::result(step, volume, local) {
             *self.allowed.entry(name).or_default() += 1;
+            return None;
+        }
+        if let Some(Allowed { name, .. }) = intended::end(&self.steps, step, volume, local) {
+            *self.allowed.entry(name).or_default() += 1;
+            self.over = true;
             return None;
         }
         let fact = match (volume, local) {

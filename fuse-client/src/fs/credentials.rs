@@ -6,6 +6,8 @@
 
 use std::fs;
 
+/// `CAP_CHOWN`: changes any owner.
+const CAP_CHOWN: u32 = 0;
 /// `CAP_FOWNER`: acts as the owner of any file.
 const CAP_FOWNER: u32 = 3;
 /// `CAP_FSETID`: keeps set-user-id and set-group-id.
@@ -37,6 +39,11 @@ impl Credentials {
     /// Whether it is this user, or acts as any.
     pub(super) fn acts_as(&self, uid: u32) -> bool {
         self.uid == Some(uid) || self.has(CAP_FOWNER)
+    }
+
+    /// Whether it may change the owner and group of any file.
+    pub(super) const fn changes_owners(&self) -> bool {
+        self.has(CAP_CHOWN)
     }
 
     /// Whether it keeps set-user-id and set-group-id of any file.

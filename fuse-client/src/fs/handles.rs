@@ -58,6 +58,8 @@ pub(super) struct Opener {
 struct OpenInode {
     /// Handles, and opens in flight.
     count: u32,
+    /// The owner that the kernel saw last, as far as this mount can tell.
+    owner: Option<u32>,
     /// Who took fcntl(2) locks, through which handles.
     lockers: HashMap<LockOwner, HashSet<Handle>>,
 }
@@ -153,6 +155,18 @@ impl OpenFiles {
     /// Whether an inode is open here to be changed.
     pub(super) fn is_written(&self, ino: InodeId) -> bool {
         self.is_open(ino) && self.files.values().any(|file| file.ino == ino && file.access.write)
+    }
+
+    /// The kernel was told of the owner of an inode that is open here.
+    pub(super) fn note_owner(&mut self, ino: InodeId, uid: u32) {
+        if let Some(inode) = self.inodes.get_mut(&ino) {
+            inode.owner = Some(uid);
+        }
+    }
+
+    /// The owner by whom the kernel judges what is done through a handle; none: it is not open here.
+    pub(super) fn owner(&self, ino: InodeId) -> Option<u32> {
+        self.inodes.get(&ino)?.owner
     }
 
     /// Every inode that is open here.

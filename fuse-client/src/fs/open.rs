@@ -151,6 +151,7 @@ fn bypasses(flags: OFlag) -> bool {
 impl Shared {
     /// Decides about the cache of a handle whose open was just answered.
     pub(super) fn opened(&self, handle: Handle, attr: &Attr, file: OpenFile) -> Opened {
+        self.files.lock().note_owner(attr.ino, attr.uid);
         let keep = self.versions.opened(attr.ino, attr.data_version, attr.size, self.session.info().epoch);
         let caching = if file.bypass {
             Caching::Bypass
