@@ -102,6 +102,27 @@ pub(crate) const ALL: &[Allowed] = &[
         }),
     },
     Allowed {
+        name: "names in an open directory that another host has removed or moved",
+        reason: "the kernel looks at rights before it asks, and learns from the answer that the directory is gone, or that it is the one to be moved",
+        handling: Handling::Ends(|before, step, volume, local| {
+            let through_handle = match &step.call {
+                Call::Open { at, .. }
+                | Call::Mkdir { at, .. }
+                | Call::Mknod { at, .. }
+                | Call::Symlink { at, .. }
+                | Call::Unlink { at }
+                | Call::Rmdir { at } => at.base.is_some(),
+                Call::Link { from, to, .. } | Call::Rename { from, to, .. } => from.base.is_some() || to.base.is_some(),
+                _ => false,
+            };
+            let removed = elsewhere(before, step, |call| matches!(call, Call::Rmdir { .. } | Call::Rename { .. }));
+            let failed = |outcome: &Outcome, errno| *outcome == Outcome::Failed(errno);
+            let into_itself = matches!(step.call, Call::Rename { .. }) && failed(local, Errno::EINVAL);
+            let first = failed(volume, Errno::EACCES) && (failed(local, Errno::ENOENT) || into_itself);
+            through_handle && removed && first
+        }),
+    },
+    Allowed {
         name: "a file that another host made shorter",
         reason: "the kernel takes a smaller size up only with an answer to its own next request; mappings, copies within the file and the place of a handle that appends go by the old one until then",
         handling: Handling::Ends(|before, step, volume, local| {
@@ -109,16 +130,20 @@ pub(crate) const ALL: &[Allowed] = &[
                 (Some(Value::Number(volume)), Some(Value::Number(local))) => volume > local,
                 _ => false,
             };
-            let wrote =
-                || before.iter().any(|earlier| earlier.actor.mount == step.actor.mount && writes(&earlier.call));
+            // The kernel lets go of no page that a program has made its own.
+            let longer = || match (volume.fact("bytes"), local.fact("bytes")) {
+                (Some(Value::Bytes(volume)), Some(Value::Bytes(local))) => volume.starts_with(local),
+                _ => false,
+            };
             let by_old_end = match &step.call {
                 Call::MapRead { .. } | Call::MapWrite { .. } => {
-                    volume.is_done() && *local == Outcome::Failed(Errno::EFAULT)
+                    volume.is_done() && (*local == Outcome::Failed(Errno::EFAULT) || longer())
                 }
                 Call::CopyRange { from, to, .. } => {
                     from == to && *volume == Outcome::Failed(Errno::EINVAL) && local.is_done()
                 }
-                Call::Lseek { whence: Whence::Current, .. } => further() && wrote(),
+                Call::Lseek { whence: Whence::Current, .. } => further() && appended(before, step),
+                Call::Read { .. } => volume.is_done() && local.is_done() && appended(before, step),
                 _ => false,
             };
             by_old_end && elsewhere(before, step, shortens)
@@ -178,8 +203,18 @@ fn elsewhere(before: &[Step], step: &Step, what: impl Fn(&Call) -> bool) -> bool
     before.iter().any(|earlier| earlier.actor.mount != step.actor.mount && what(&earlier.call))
 }
 
-fn writes(call: &Call) -> bool {
-    matches!(call, Call::Write { .. } | Call::Sendfile { .. })
+/// Whether the caller has appended to a file since the other mount made one shorter.
+fn appended(before: &[Step], step: &Step) -> bool {
+    let shorter = before.iter().position(|earlier| earlier.actor.mount != step.actor.mount && shortens(&earlier.call));
+    let own = |earlier: &&Step| (earlier.actor.mount, earlier.actor.process) == (step.actor.mount, step.actor.process);
+    let writes = |call: &Call| matches!(call, Call::Write { .. } | Call::Sendfile { .. });
+    let appends = |call: &Call| match call {
+        Call::Open { flags, .. } => flags.0 & libc::O_APPEND != 0,
+        Call::SetFl { .. } => true,
+        _ => false,
+    };
+    before.iter().filter(own).any(|earlier| appends(&earlier.call))
+        && shorter.is_some_and(|at| before[at..].iter().filter(own).any(|earlier| writes(&earlier.call)))
 }
 
 fn shortens(call: &Call) -> bool {

@@ -34,9 +34,6 @@ use std::time::Duration;
 use call::Call;
 use campaign::Campaign;
 use exercise::Exercise;
-use holdfast_tests::bins;
-use holdfast_tests::command::run_limited;
-use holdfast_tests::process::mortal;
 use holdfast_tests::random::{seed, size};
 use holdfast_tests::scratch::Scratch;
 use holdfast_tests::wait::Watchdog;
@@ -170,22 +167,7 @@ fn what_once_differed_does_so_no_more() {
     assert!(failed.is_empty(), "differ: {failed:?}");
 }
 
-/// The fsx of others, on one mount.
-#[test]
-fn fsx_finds_nothing_on_one_mount() {
-    let pair = Pair::new("fsx", limit());
-    let seed = seed("fsx");
-    let times = size("HOLDFAST_FSX_OPS", 100_000, 1_000_000);
-    let artifacts = Scratch::new("fsx");
-    let mut command = mortal(bins::tool("fsx", "cargo install fsx"));
-    command.args(["-q", "-N", &times.to_string(), "-S", &(seed & u64::from(u32::MAX)).to_string(), "-P"]);
-    command.arg(artifacts.path()).arg(pair.mounts[0].at("fsx"));
-    let _ = run_limited(command, limit()).ok();
-    let left = fs::metadata(pair.mounts[1].at("fsx")).unwrap();
-    assert!(left.is_file(), "the file that fsx worked on is there");
-}
-
-/// Ours, on two mounts in turn.
+/// One file, two mounts in turn.
 #[test]
 fn one_file_stays_true_when_two_mounts_change_it_in_turn() {
     let pair = Pair::new("two mounts in turn", limit());

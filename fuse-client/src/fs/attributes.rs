@@ -12,6 +12,7 @@ use holdfast_core::limits::FILE_BYTES_MAX;
 use holdfast_core::op::{Caller, Op};
 
 use super::credentials::{Credentials, Thread};
+use super::handles::Owner;
 use super::{Entry, FileSystem, Node, Outcome, Reply, Shared, attr_of};
 use crate::{errno, process};
 
@@ -37,7 +38,7 @@ impl FileSystem {
     ///
     /// Through an open file the kernel judges by the owner that it saw last, whom another host may have
     /// changed since; so what only an owner may is judged here once more.
-    pub fn setattr(&self, caller: Caller, thread: Thread, node: Node, set: SetAttr) -> Reply<Entry> {
+    pub fn setattr(&self, caller: Caller, thread: Thread, node: Node, mut set: SetAttr) -> Reply<Entry> {
         if set.size.is_some_and(|size| size > FILE_BYTES_MAX) {
             return Reply::Now(Err(PosixError::FileTooLarge));
         }
@@ -48,9 +49,10 @@ impl FileSystem {
         if let Some(owner) = judged_by
             && let Some(attr) = shared.memory.attr(ino)
         {
-            if let Err(error) = judge(thread, owner, &set, &attr) {
-                return Reply::Now(Err(error));
-            }
+            set = match judge(thread, owner, set, &attr) {
+                Ok(set) => set,
+                Err(error) => return Reply::Now(Err(error)),
+            };
             judged_by = None;
         }
         if !nothing
@@ -62,9 +64,10 @@ impl FileSystem {
         let takes_privileges = nothing || set.kill_privileges || set.uid.is_some() || set.gid.is_some();
         if takes_privileges || judged_by.is_some() {
             return Reply::later(async move {
-                if let Some(owner) = judged_by {
-                    judge(thread, owner, &set, &shared.attr(ino).await?)?;
-                }
+                let set = match judged_by {
+                    Some(owner) => judge(thread, owner, set, &shared.attr(ino).await?)?,
+                    None => set,
+                };
                 let set = if takes_privileges { shared.with_privileges(thread, ino, set).await? } else { Some(set) };
                 match set {
                     Some(set) => shared.set(caller, ino, set).await,
@@ -88,16 +91,21 @@ fn is_for_owners(set: &SetAttr) -> bool {
     set.mode.is_some() || set.uid.is_some() || set.gid.is_some() || exact(set.atime) || exact(set.mtime)
 }
 
-/// Whether a thread may make a change that only the owner may make, which the kernel has allowed by
-/// this owner.
-fn judge(thread: Thread, by: u32, set: &SetAttr, attr: &Attr) -> Outcome<()> {
-    if by == attr.uid {
-        return Ok(());
+/// What is left of a change that only the owner may make, and that the kernel has allowed by this one:
+/// others may not make it, and set-group-id stays within the groups of who sets it.
+fn judge(thread: Thread, by: Owner, mut set: SetAttr, attr: &Attr) -> Outcome<SetAttr> {
+    if by == Owner::of(attr) {
+        return Ok(set);
     }
     let who = Credentials::of(thread);
     let changes_owner = set.uid.is_some() || set.gid.is_some();
-    let may = who.acts_as(attr.uid) || changes_owner && who.changes_owners();
-    if may { Ok(()) } else { Err(PosixError::NotPermitted) }
+    if !who.acts_as(attr.uid) && !(changes_owner && who.changes_owners()) {
+        return Err(PosixError::NotPermitted);
+    }
+    if !who.keeps_setgid(set.gid.unwrap_or(attr.gid)) {
+        set.mode = set.mode.map(|mode| mode.without(Mode::SETGID));
+    }
+    Ok(set)
 }
 
 impl Shared {
@@ -109,8 +117,8 @@ impl Shared {
         if set.size.is_some() {
             self.versions.changed(ino, attr.data_version, attr.size, open);
         }
-        if set.uid.is_some() {
-            self.files.lock().note_owner(ino, attr.uid);
+        if set.uid.is_some() || set.gid.is_some() {
+            self.files.lock().note_owner(ino, Owner::of(&attr));
         }
         Some(self.entry(attr))
     }
@@ -129,8 +137,8 @@ impl Shared {
             if set.size.is_some() {
                 self.versions.changed(ino, attr.data_version, attr.size, open);
             }
-            if set.uid.is_some() {
-                self.files.lock().note_owner(ino, attr.uid);
+            if set.uid.is_some() || set.gid.is_some() {
+                self.files.lock().note_owner(ino, Owner::of(&attr));
             }
             Ok(self.entry(attr))
         }

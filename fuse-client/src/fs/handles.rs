@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use holdfast_client::Access;
+use holdfast_core::attr::Attr;
 use holdfast_core::id::{InodeId, LockOwner};
 
 /// An open file, as the kernel names it in its requests. Never used twice in a mount's life.
@@ -54,12 +55,26 @@ pub(super) struct Opener {
     pub(super) since: Instant,
 }
 
+/// Whose a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Owner {
+    /// The owner by these attributes.
+    pub(super) const fn of(attr: &Attr) -> Self {
+        Self { uid: attr.uid, gid: attr.gid }
+    }
+}
+
 #[derive(Debug, Default)]
 struct OpenInode {
     /// Handles, and opens in flight.
     count: u32,
     /// The owner that the kernel saw last, as far as this mount can tell.
-    owner: Option<u32>,
+    owner: Option<Owner>,
     /// Who took fcntl(2) locks, through which handles.
     lockers: HashMap<LockOwner, HashSet<Handle>>,
 }
@@ -158,14 +173,14 @@ impl OpenFiles {
     }
 
     /// The kernel was told of the owner of an inode that is open here.
-    pub(super) fn note_owner(&mut self, ino: InodeId, uid: u32) {
+    pub(super) fn note_owner(&mut self, ino: InodeId, owner: Owner) {
         if let Some(inode) = self.inodes.get_mut(&ino) {
-            inode.owner = Some(uid);
+            inode.owner = Some(owner);
         }
     }
 
     /// The owner by whom the kernel judges what is done through a handle; none: it is not open here.
-    pub(super) fn owner(&self, ino: InodeId) -> Option<u32> {
+    pub(super) fn owner(&self, ino: InodeId) -> Option<Owner> {
         self.inodes.get(&ino)?.owner
     }
 
