@@ -123,6 +123,11 @@ pub(crate) const ALL: &[Allowed] = &[
         }),
     },
     Allowed {
+        name: LATE_LOCK,
+        reason: "close(2) does not wait for what the kernel's FUSE sends behind it, so locks of an open file go a moment later",
+        handling: Handling::NotAsked,
+    },
+    Allowed {
         name: "a file that another host made shorter",
         reason: "the kernel takes a smaller size up only with an answer to its own next request; mappings, copies within the file and the place of a handle that appends go by the old one until then",
         handling: Handling::Ends(|before, step, volume, local| {
@@ -139,9 +144,7 @@ pub(crate) const ALL: &[Allowed] = &[
                 Call::MapRead { .. } | Call::MapWrite { .. } => {
                     volume.is_done() && (*local == Outcome::Failed(Errno::EFAULT) || longer())
                 }
-                Call::CopyRange { from, to, .. } => {
-                    from == to && *volume == Outcome::Failed(Errno::EINVAL) && local.is_done()
-                }
+                Call::CopyRange { .. } => *volume == Outcome::Failed(Errno::EINVAL) && local.is_done(),
                 Call::Lseek { whence: Whence::Current, .. } => further() && appended(before, step),
                 Call::Read { .. } => volume.is_done() && local.is_done() && appended(before, step),
                 _ => false,
@@ -189,14 +192,26 @@ pub(crate) const ALL: &[Allowed] = &[
             let is_device =
                 local.fact("kind").is_some_and(|kind| ["char", "block"].contains(&kind.to_string().as_str()));
             let no_driver = *local == Outcome::Failed(Errno::ENXIO);
-            let not_directly = *local == Outcome::Failed(Errno::EINVAL)
-                && matches!(step.call, Call::Open { flags, .. } if flags.0 & libc::O_DIRECT != 0);
+            let with = |flag| matches!(step.call, Call::Open { flags, .. } if flags.0 & flag != 0);
+            let not_directly = *local == Outcome::Failed(Errno::EINVAL) && with(libc::O_DIRECT);
+            let not_quietly = *local == Outcome::Failed(Errno::EPERM) && with(libc::O_NOATIME);
             step.call.kind() == "open"
                 && *volume == Outcome::Failed(Errno::EACCES)
-                && (is_device || no_driver || not_directly)
+                && (is_device || no_driver || not_directly || not_quietly)
         }),
     },
 ];
+
+/// As what a lock is counted that is free a moment after the last descriptor of its holder is closed.
+pub(crate) const LATE_LOCK: &str = "locks of a file that was closed a moment ago on another host";
+
+/// Whether a lock was refused that may be free in a moment: one was let go by a close elsewhere.
+pub(crate) fn may_come_late(before: &[Step], step: &Step, volume: &Outcome, local: &Outcome) -> bool {
+    let asks = matches!(step.call, Call::Flock { .. } | Call::SetLock { .. });
+    let closes = |call: &Call| matches!(call, Call::Close { .. } | Call::Open { .. } | Call::Dup { .. });
+    let refused = *volume == Outcome::Failed(Errno::EAGAIN) && local.is_done();
+    asks && refused && elsewhere(before, step, closes)
+}
 
 /// Whether the other mount did such a thing before.
 fn elsewhere(before: &[Step], step: &Step, what: impl Fn(&Call) -> bool) -> bool {

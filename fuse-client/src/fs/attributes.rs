@@ -98,8 +98,11 @@ fn judge(thread: Thread, by: Owner, mut set: SetAttr, attr: &Attr) -> Outcome<Se
         return Ok(set);
     }
     let who = Credentials::of(thread);
+    let gives = set.uid.is_some_and(|uid| uid != attr.uid)
+        || set.gid.is_some_and(|gid| gid != attr.gid && !who.is_in_group(gid));
     let changes_owner = set.uid.is_some() || set.gid.is_some();
-    if !who.acts_as(attr.uid) && !(changes_owner && who.changes_owners()) {
+    let may = !gives && who.acts_as(attr.uid);
+    if !may && !(changes_owner && who.changes_owners()) {
         return Err(PosixError::NotPermitted);
     }
     if !who.keeps_setgid(set.gid.unwrap_or(attr.gid)) {
@@ -172,6 +175,14 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Whether a chown(2), of which nothing is known but that it takes privileges, is allowed.
+    pub(super) async fn may_take_privileges(&self, thread: Thread, ino: InodeId) -> Outcome<()> {
+        let (attr, who) = (self.attr(ino).await?, Credentials::of(thread));
+        let changes = derive::after_chown(attr.kind, attr.mode, who.keeps_setgid(attr.gid)) != attr.mode;
+        let may = !changes || who.acts_as(attr.uid) || who.changes_owners();
+        if may { Ok(()) } else { Err(PosixError::NotPermitted) }
     }
 
     /// Finds out what the caller's rights do to a change that may take privileges from the file.

@@ -51,9 +51,14 @@ impl Credentials {
         self.has(CAP_FSETID)
     }
 
+    /// Whether it is in this group.
+    pub(super) fn is_in_group(&self, gid: u32) -> bool {
+        self.groups.contains(&gid)
+    }
+
     /// Whether it is in this group, or keeps set-group-id of any.
     pub(super) fn keeps_setgid(&self, gid: u32) -> bool {
-        self.groups.contains(&gid) || self.has(CAP_FSETID)
+        self.is_in_group(gid) || self.has(CAP_FSETID)
     }
 
     /// Whether it sees `trusted.` attributes.

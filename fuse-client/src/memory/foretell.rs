@@ -201,10 +201,10 @@ const fn change(op: Op, reply: OpReply, after: Vec<Attr>) -> Change {
     Change { op, reply, after }
 }
 
-/// The time of a change: not before the last one of what it touches.
+/// The time of a change: after the last one of what it touches.
 fn later(answering: &mut Answering<'_>, touched: &[&Attr]) -> Timestamp {
     for attr in touched {
-        answering.now = answering.now.max(attr.ctime);
+        answering.now = answering.now.behind(attr.ctime);
     }
     answering.now
 }
