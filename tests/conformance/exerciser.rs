@@ -52,7 +52,7 @@ struct Fsx {
 
 impl Fsx {
     fn new(name: &str) -> Self {
-        let operations = size("HOLDFAST_FSX_OPS", 100_000, 1_000_000);
+        let operations = size("HOLDFAST_FSX_OPS", 50_000, 1_000_000);
         let limit = Duration::from_secs(if random::torture() { 4 * 3600 } else { 480 });
         let watchdog = Watchdog::start(name, limit + Duration::from_secs(30));
         let seed = random::seed(name) % (1 << 31);

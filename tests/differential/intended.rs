@@ -118,7 +118,8 @@ pub(crate) const ALL: &[Allowed] = &[
             let removed = elsewhere(before, step, |call| matches!(call, Call::Rmdir { .. } | Call::Rename { .. }));
             let failed = |outcome: &Outcome, errno| *outcome == Outcome::Failed(errno);
             let into_itself = matches!(step.call, Call::Rename { .. }) && failed(local, Errno::EINVAL);
-            let first = failed(volume, Errno::EACCES) && (failed(local, Errno::ENOENT) || into_itself);
+            let by_right = failed(volume, Errno::EACCES) || failed(volume, Errno::EPERM);
+            let first = by_right && (failed(local, Errno::ENOENT) || into_itself);
             through_handle && removed && first
         }),
     },

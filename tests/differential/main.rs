@@ -6,7 +6,7 @@
 //! [`intended`] lists the differences that are meant. Sequences that once failed are kept in
 //! `regressions/` and played each time. [`exercise`] is about one file under heavy use instead.
 //!
-//! `HOLDFAST_SEED` repeats a run; `HOLDFAST_DIFFERENTIAL_OPS` and `HOLDFAST_FSX_OPS` size it;
+//! `HOLDFAST_SEED` repeats a run; `HOLDFAST_DIFFERENTIAL_OPS` and `HOLDFAST_EXERCISER_OPS` size it;
 //! `HOLDFAST_REPLAY=FILE` plays a script; `HOLDFAST_WITHOUT=KIND,..` leaves calls out and
 //! `HOLDFAST_PASS_OVER=KIND;..` goes on after such differences, both by hand: neither run passes.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
@@ -123,7 +123,7 @@ fn defects_put_in_on_purpose_are_found() {
 #[test]
 fn two_mounts_do_what_ext4_does() {
     let pair = Pair::new("two mounts beside ext4", limit());
-    let calls = size("HOLDFAST_DIFFERENTIAL_OPS", 100_000, 1_000_000);
+    let calls = size("HOLDFAST_DIFFERENTIAL_OPS", 30_000, 1_000_000);
     let campaign = Campaign { seed: seed("two mounts beside ext4"), calls, without: without() };
     let report = campaign.play(&pair.volume, &pair.local);
     let complaints = pair.complaints();
@@ -171,7 +171,7 @@ fn what_once_differed_does_so_no_more() {
 #[test]
 fn one_file_stays_true_when_two_mounts_change_it_in_turn() {
     let pair = Pair::new("two mounts in turn", limit());
-    let times = size("HOLDFAST_FSX_OPS", 100_000, 1_000_000);
+    let times = size("HOLDFAST_EXERCISER_OPS", 20_000, 1_000_000);
     let paths = [pair.mounts[0].at("exercised"), pair.mounts[1].at("exercised")];
     Exercise::new(&paths, seed("two mounts in turn")).unwrap().run(times);
 }

@@ -34,15 +34,15 @@ impl FileSystem {
         })
     }
 
-    /// write(2), at most 1 MiB. `flags` are those of the handle at this moment: with `O_APPEND` the
-    /// server chooses the offset, so that appends of several hosts never overwrite each other; with
-    /// `O_SYNC` or `O_DSYNC` it returns when the bytes are on the server's disk. `killer`: a writer
-    /// without `CAP_FSETID`, so that set-user-id and set-group-id go.
+    /// write(2), at most 1 MiB. At the end the server chooses the offset, so that appends of several
+    /// hosts never overwrite each other. `flags` are those of the handle at this moment: with `O_SYNC`
+    /// or `O_DSYNC` it returns when the bytes are on the server's disk. `killer`: a writer without
+    /// `CAP_FSETID`, so that set-user-id and set-group-id go.
     pub fn write(
         &self,
         caller: Caller,
         handle: Handle,
-        offset: u64,
+        at: WriteAt,
         data: Bytes,
         flags: OFlag,
         killer: Option<Thread>,
@@ -51,13 +51,14 @@ impl FileSystem {
             return Reply::Now(Err(PosixError::BadHandle));
         };
         if data.is_empty() {
+            let offset = if let WriteAt::Offset(offset) | WriteAt::Mapped(offset) = at { offset } else { 0 };
             return Reply::Now(Ok(Written { len: 0, offset }));
         }
-        let append = flags.contains(OFlag::O_APPEND);
-        if !append && ByteRange::new(offset, data.len() as u64).is_none() {
+        if let WriteAt::Offset(offset) | WriteAt::Mapped(offset) = at
+            && ByteRange::new(offset, data.len() as u64).is_none()
+        {
             return Reply::Now(Err(PosixError::FileTooLarge));
         }
-        let at = if append { WriteAt::End } else { WriteAt::Offset(offset) };
         let shared = Arc::clone(&self.shared);
         // Behind a write through its page cache the kernel sends an fsync itself.
         let sync = bypass && flags.contains(OFlag::O_DSYNC);

@@ -203,6 +203,8 @@ pub(super) mod fopen {
 
 /// `fuse_open_in.open_flags`: the opener may not keep set-user-id bits when it truncates.
 pub(super) const OPEN_KILL_SUIDGID: u32 = 1;
+/// `fuse_write_in.write_flags`: pages that were changed in the kernel's cache, through a mapping.
+pub(super) const WRITE_CACHE: u32 = 1;
 /// `fuse_write_in.write_flags`: the writer may not keep set-user-id bits.
 pub(super) const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 /// `fuse_setxattr_in.setxattr_flags`: an access list by somebody outside of the file's group.

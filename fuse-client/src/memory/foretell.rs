@@ -102,7 +102,7 @@ impl State {
             Op::Write { ino, at, data: WriteData::Inline(bytes), .. } => {
                 let file = self.own(*ino)?;
                 let offset = match at {
-                    WriteAt::Offset(offset) => *offset,
+                    WriteAt::Offset(offset) | WriteAt::Mapped(offset) => *offset,
                     WriteAt::End => file.size,
                 };
                 let len = u32::try_from(bytes.len()).ok()?;

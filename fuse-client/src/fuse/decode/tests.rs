@@ -49,7 +49,7 @@ fn no_message_is_too_short_to_be_refused() {
 fn a_write_must_carry_the_bytes_it_announces() {
     let mut body = words(&[1, 0, 4096, 0, 3, abi::WRITE_KILL_SUIDGID, 0, 0, 0, 0]);
     body.extend(b"abc");
-    let Ok(Request::Write { handle: 1, offset: 4096, data: b"abc", flags: 0, kill_privileges: true }) =
+    let Ok(Request::Write { handle: 1, offset: 4096, data: b"abc", flags: 0, kind: Writing::CallWithoutRights }) =
         request(Opcode::Write, Input(&body))
     else {
         panic!("not a write of three bytes");
