@@ -18,7 +18,7 @@ CARGO := cargo
 # Mounts and namespaces need root.
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env PATH="$$PATH")
 
-.PHONY: help demo test bench torture lint fmt build install uninstall
+.PHONY: help demo test bench programs torture lint fmt build install uninstall
 
 help: ## Show the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,11 @@ bench: ## Figures of a volume on this machine beside its local disk (ARGS="--qui
 	@scripts/deps bench
 	$(CARGO) build --release --locked --workspace --bins
 	$(ROOT) tests/bench/run $(ARGS)
+
+programs: ## git, databases, package managers and copies on a volume that is mounted twice (ARGS="git redis")
+	@scripts/deps programs
+	$(CARGO) build --release --locked --workspace --bins
+	$(ROOT) tests/programs/run $(ARGS)
 
 torture: ## The full sizes of every fault and random test; takes long
 	@scripts/deps test

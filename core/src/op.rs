@@ -128,6 +128,9 @@ pub enum WriteAt {
     Offset(u64),
     /// To the end of the file as it is when the operation is applied (`O_APPEND`).
     End,
+    /// To this offset, from memory that a program has mapped: no call of write(2), so the file keeps
+    /// its privileges.
+    Mapped(u64),
 }
 
 /// The bytes of a write.

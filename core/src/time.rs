@@ -28,6 +28,13 @@ impl Timestamp {
         Self { secs: self.secs.saturating_add(secs).saturating_add(i64::from(carry)), nanos }
     }
 
+    /// The time of a change at this time of what changed last at `last`: two changes never have the
+    /// same, whatever the clock says.
+    #[must_use]
+    pub fn behind(self, last: Self) -> Self {
+        self.max(last.after(Duration::from_nanos(1)))
+    }
+
     /// The time so long before.
     #[must_use]
     pub fn before(self, span: Duration) -> Self {
@@ -48,6 +55,15 @@ mod tests {
         assert_eq!(time.after(Duration::new(3, 5)), Timestamp { secs: 13, nanos: 10 });
         assert_eq!(time.after(Duration::new(0, 999_999_996)), Timestamp { secs: 11, nanos: 1 });
         assert_eq!(time.after(Duration::from_secs(u64::MAX)), Timestamp { secs: i64::MAX, nanos: 5 });
+    }
+
+    #[test]
+    fn no_change_has_the_time_of_the_one_before() {
+        let time = Timestamp { secs: 10, nanos: 999_999_999 };
+        let next = Timestamp { secs: 11, nanos: 0 };
+        assert_eq!((time.behind(time), next.behind(time)), (next, next));
+        assert_eq!(time.behind(Timestamp::default()), time);
+        assert_eq!(time.behind(next), Timestamp { secs: 11, nanos: 1 });
     }
 
     #[test]

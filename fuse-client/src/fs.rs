@@ -182,6 +182,11 @@ impl FileSystem {
         self.shared.memory.telling()
     }
 
+    /// How long a file is, as far as this mount has heard from the server.
+    pub(crate) fn size_heard(&self, node: Node) -> Option<u64> {
+        self.shared.versions.size(self.shared.ino(node))
+    }
+
     /// The number of an inode in this mount.
     #[must_use]
     pub fn node(&self, ino: InodeId) -> Node {

@@ -20,6 +20,7 @@ mod decode;
 mod device;
 mod dispatch;
 mod encode;
+mod grow;
 mod inflight;
 mod init;
 mod notify;
@@ -43,7 +44,7 @@ use dispatch::Dispatcher;
 
 pub use abi::Opcode;
 pub use device::Device;
-pub use notify::Notifier;
+pub use notify::{Length, Notifier};
 
 use device::Received;
 

@@ -75,12 +75,27 @@ pub(crate) fn awaits_lock_of_open_file(thread: u32) -> bool {
     call == Some(libc::SYS_fcntl) && command == u64::try_from(libc::F_OFD_SETLKW).ok()
 }
 
-/// Whether a thread, which waits for an answer, is in one of the calls that rename. `None`: it is
-/// still running towards its wait, or `/proc` does not tell.
-pub(crate) fn renames(thread: u32) -> Option<bool> {
+/// The calls that rename.
+pub(crate) const RENAMES: &[i64] = &[libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2];
+/// The calls that change an owner.
+pub(crate) const CHOWNS: &[i64] = &[libc::SYS_chown, libc::SYS_fchown, libc::SYS_lchown, libc::SYS_fchownat];
+
+/// Whether a thread, which waits for an answer, is in one of these calls. `None`: `/proc` does not
+/// tell. It may be a moment before its wait shows.
+pub(crate) async fn is_in(thread: u32, calls: &[i64]) -> Option<bool> {
+    for _ in 0..5 {
+        if let Some(call) = call_of(thread) {
+            return Some(calls.contains(&call));
+        }
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    None
+}
+
+/// The call that a thread waits in; none while it runs.
+fn call_of(thread: u32) -> Option<i64> {
     let text = fs::read_to_string(format!("/proc/{thread}/syscall")).ok()?;
-    let call = text.split_ascii_whitespace().next()?.parse::<i64>().ok()?;
-    Some([libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2].contains(&call))
+    text.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// proc_pid_stat(5), as far as it matters here.

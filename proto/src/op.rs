@@ -169,9 +169,10 @@ fn op_to_wire(op: &Op) -> v1::op::Op {
 fn write_to_wire(ino: InodeId, at: WriteAt, data: &WriteData, kill_privileges: bool) -> v1::Write {
     let mut write = v1::Write { ino: ino.0, kill_privileges, ..v1::Write::default() };
     write.offset = match at {
-        WriteAt::Offset(offset) => Some(offset),
+        WriteAt::Offset(offset) | WriteAt::Mapped(offset) => Some(offset),
         WriteAt::End => None,
     };
+    write.mapped = matches!(at, WriteAt::Mapped(_));
     match data {
         WriteData::Inline(data) => write.data = data.clone(),
         WriteData::Staged { stage, len } => {
@@ -222,7 +223,11 @@ fn op_from_wire(wire: v1::op::Op) -> Result<Op> {
         Wire::RemoveXattr(remove) => Op::RemoveXattr { ino: inode(remove.ino)?, name: xattr_name(remove.name)? },
         Wire::Write(write) => Op::Write {
             ino: inode(write.ino)?,
-            at: write.offset.map_or(WriteAt::End, WriteAt::Offset),
+            at: match write.offset {
+                None => WriteAt::End,
+                Some(offset) if write.mapped => WriteAt::Mapped(offset),
+                Some(offset) => WriteAt::Offset(offset),
+            },
             kill_privileges: write.kill_privileges,
             data: write_data(write)?,
         },

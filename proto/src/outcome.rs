@@ -66,7 +66,7 @@ fn reply(wire: v1::OpOutcome, op: &Op) -> Result<OpReply> {
                 WriteData::Inline(data) => data.len() as u64,
                 WriteData::Staged { len, .. } => (*len).into(),
             };
-            let moved = matches!(at, WriteAt::Offset(offset) if *offset != wire.offset);
+            let moved = matches!(at, WriteAt::Offset(offset) | WriteAt::Mapped(offset) if *offset != wire.offset);
             let len = u32::try_from(wire.len).ok().filter(|_| wire.len == asked && !moved).ok_or_else(|| {
                 invalid(format!("a write of {asked} bytes was answered as {} bytes at {}", wire.len, wire.offset))
             })?;

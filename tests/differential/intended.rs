@@ -1,8 +1,11 @@
 //! The differences from ext4 that are meant, each with its reason.
 
+use nix::errno::Errno;
+
 use crate::call::{Call, Step};
 use crate::outcome::{Fact, Outcome, Value};
 use crate::tree::Place;
+use crate::word::Whence;
 
 /// A difference that is meant.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +27,9 @@ pub(crate) enum Handling {
     Result(fn(&Step, &Outcome, &Outcome) -> bool),
     /// Trees may differ like this.
     Tree(fn(&Place, bool) -> bool),
+    /// Answers may differ like this after these steps, and then so does what is left: the sequence
+    /// ends, and its trees are not compared.
+    Ends(fn(&[Step], &Step, &Outcome, &Outcome) -> bool),
 }
 
 impl std::fmt::Debug for Handling {
@@ -32,6 +38,7 @@ impl std::fmt::Debug for Handling {
             Self::NotAsked => "never asked or compared",
             Self::Result(_) => "answers may differ",
             Self::Tree(_) => "trees may differ",
+            Self::Ends(_) => "answers may differ, and end the sequence",
         })
     }
 }
@@ -79,14 +86,71 @@ pub(crate) const ALL: &[Allowed] = &[
         handling: Handling::NotAsked,
     },
     Allowed {
-        name: "chown for nothing by a stranger, while the file is open to be changed",
-        reason: "the kernel's FUSE asks the same before a write, which must not fail; so nothing is done",
-        handling: Handling::Result(|step, volume, local| {
-            let nothing = match &step.call {
-                Call::Chown { uid, gid, .. } | Call::Fchown { uid, gid, .. } => (uid.0, gid.0) == (None, None),
+        name: "who another host made the owner, and changes a file through a handle",
+        reason: "the kernel refuses by the owner that it saw last, without asking; it hears of another one at its next stat",
+        handling: Handling::Ends(|before, step, volume, local| {
+            let through_handle = matches!(
+                step.call,
+                Call::Fchmod { .. }
+                    | Call::Fchown { .. }
+                    | Call::Futimens { .. }
+                    | Call::FsetXattr { .. }
+                    | Call::FremoveXattr { .. }
+            );
+            let given_away = elsewhere(before, step, |call| matches!(call, Call::Chown { .. } | Call::Fchown { .. }));
+            through_handle && given_away && *volume == Outcome::Failed(Errno::EPERM) && local.is_done()
+        }),
+    },
+    Allowed {
+        name: "names in an open directory that another host has removed or moved",
+        reason: "the kernel looks at rights before it asks, and learns from the answer that the directory is gone, or that it is the one to be moved",
+        handling: Handling::Ends(|before, step, volume, local| {
+            let through_handle = match &step.call {
+                Call::Open { at, .. }
+                | Call::Mkdir { at, .. }
+                | Call::Mknod { at, .. }
+                | Call::Symlink { at, .. }
+                | Call::Unlink { at }
+                | Call::Rmdir { at } => at.base.is_some(),
+                Call::Link { from, to, .. } | Call::Rename { from, to, .. } => from.base.is_some() || to.base.is_some(),
                 _ => false,
             };
-            nothing && volume.is_done() && *local == Outcome::Failed(nix::errno::Errno::EPERM)
+            let removed = elsewhere(before, step, |call| matches!(call, Call::Rmdir { .. } | Call::Rename { .. }));
+            let failed = |outcome: &Outcome, errno| *outcome == Outcome::Failed(errno);
+            let into_itself = matches!(step.call, Call::Rename { .. }) && failed(local, Errno::EINVAL);
+            let by_right = failed(volume, Errno::EACCES) || failed(volume, Errno::EPERM);
+            let first = by_right && (failed(local, Errno::ENOENT) || into_itself);
+            through_handle && removed && first
+        }),
+    },
+    Allowed {
+        name: LATE_LOCK,
+        reason: "close(2) does not wait for what the kernel's FUSE sends behind it, so locks of an open file go a moment later",
+        handling: Handling::NotAsked,
+    },
+    Allowed {
+        name: "a file that another host made shorter",
+        reason: "the kernel takes a smaller size up only with an answer to its own next request; mappings, copies within the file and the place of a handle that appends go by the old one until then",
+        handling: Handling::Ends(|before, step, volume, local| {
+            let further = || match (volume.fact("position"), local.fact("position")) {
+                (Some(Value::Number(volume)), Some(Value::Number(local))) => volume > local,
+                _ => false,
+            };
+            // The kernel lets go of no page that a program has made its own.
+            let longer = || match (volume.fact("bytes"), local.fact("bytes")) {
+                (Some(Value::Bytes(volume)), Some(Value::Bytes(local))) => volume.starts_with(local),
+                _ => false,
+            };
+            let by_old_end = match &step.call {
+                Call::MapRead { .. } | Call::MapWrite { .. } => {
+                    volume.is_done() && (*local == Outcome::Failed(Errno::EFAULT) || longer())
+                }
+                Call::CopyRange { .. } => *volume == Outcome::Failed(Errno::EINVAL) && local.is_done(),
+                Call::Lseek { whence: Whence::Current, .. } => further() && appended(before, step),
+                Call::Read { .. } => volume.is_done() && local.is_done() && appended(before, step),
+                _ => false,
+            };
+            by_old_end && elsewhere(before, step, shortens)
         }),
     },
     Allowed {
@@ -128,19 +192,68 @@ pub(crate) const ALL: &[Allowed] = &[
         handling: Handling::Result(|step, volume, local| {
             let is_device =
                 local.fact("kind").is_some_and(|kind| ["char", "block"].contains(&kind.to_string().as_str()));
-            let no_driver = *local == Outcome::Failed(nix::errno::Errno::ENXIO);
+            let no_driver = *local == Outcome::Failed(Errno::ENXIO);
+            let with = |flag| matches!(step.call, Call::Open { flags, .. } if flags.0 & flag != 0);
+            let not_directly = *local == Outcome::Failed(Errno::EINVAL) && with(libc::O_DIRECT);
+            let not_quietly = *local == Outcome::Failed(Errno::EPERM) && with(libc::O_NOATIME);
             step.call.kind() == "open"
-                && *volume == Outcome::Failed(nix::errno::Errno::EACCES)
-                && (is_device || no_driver)
+                && *volume == Outcome::Failed(Errno::EACCES)
+                && (is_device || no_driver || not_directly || not_quietly)
         }),
     },
 ];
+
+/// As what a lock is counted that is free a moment after the last descriptor of its holder is closed.
+pub(crate) const LATE_LOCK: &str = "locks of a file that was closed a moment ago on another host";
+
+/// Whether a lock was refused that may be free in a moment: one was let go by a close elsewhere.
+pub(crate) fn may_come_late(before: &[Step], step: &Step, volume: &Outcome, local: &Outcome) -> bool {
+    let asks = matches!(step.call, Call::Flock { .. } | Call::SetLock { .. });
+    let closes = |call: &Call| matches!(call, Call::Close { .. } | Call::Open { .. } | Call::Dup { .. });
+    let refused = *volume == Outcome::Failed(Errno::EAGAIN) && local.is_done();
+    asks && refused && elsewhere(before, step, closes)
+}
+
+/// Whether the other mount did such a thing before.
+fn elsewhere(before: &[Step], step: &Step, what: impl Fn(&Call) -> bool) -> bool {
+    before.iter().any(|earlier| earlier.actor.mount != step.actor.mount && what(&earlier.call))
+}
+
+/// Whether the caller has appended to a file since the other mount made one shorter.
+fn appended(before: &[Step], step: &Step) -> bool {
+    let shorter = before.iter().position(|earlier| earlier.actor.mount != step.actor.mount && shortens(&earlier.call));
+    let own = |earlier: &&Step| (earlier.actor.mount, earlier.actor.process) == (step.actor.mount, step.actor.process);
+    let writes = |call: &Call| matches!(call, Call::Write { .. } | Call::Sendfile { .. });
+    let appends = |call: &Call| match call {
+        Call::Open { flags, .. } => flags.0 & libc::O_APPEND != 0,
+        Call::SetFl { .. } => true,
+        _ => false,
+    };
+    before.iter().filter(own).any(|earlier| appends(&earlier.call))
+        && shorter.is_some_and(|at| before[at..].iter().filter(own).any(|earlier| writes(&earlier.call)))
+}
+
+fn shortens(call: &Call) -> bool {
+    match call {
+        Call::Truncate { .. } | Call::Ftruncate { .. } => true,
+        Call::Open { flags, .. } => flags.0 & libc::O_TRUNC != 0,
+        _ => false,
+    }
+}
+
+/// The intended difference that ends a sequence here, if these answers are one.
+pub(crate) fn end(before: &[Step], step: &Step, volume: &Outcome, local: &Outcome) -> Option<&'static Allowed> {
+    ALL.iter().find(|allowed| match allowed.handling {
+        Handling::Ends(applies) => applies(before, step, volume, local),
+        Handling::NotAsked | Handling::Result(_) | Handling::Tree(_) => false,
+    })
+}
 
 /// The intended difference that these answers are, if they are one.
 pub(crate) fn result(step: &Step, volume: &Outcome, local: &Outcome) -> Option<&'static Allowed> {
     ALL.iter().find(|allowed| match allowed.handling {
         Handling::Result(applies) => applies(step, volume, local),
-        Handling::NotAsked | Handling::Tree(_) => false,
+        Handling::NotAsked | Handling::Tree(_) | Handling::Ends(_) => false,
     })
 }
 
@@ -148,6 +261,6 @@ pub(crate) fn result(step: &Step, volume: &Outcome, local: &Outcome) -> Option<&
 pub(crate) fn tree(place: &Place, between_mounts: bool) -> Option<&'static Allowed> {
     ALL.iter().find(|allowed| match allowed.handling {
         Handling::Tree(applies) => applies(place, between_mounts),
-        Handling::NotAsked | Handling::Result(_) => false,
+        Handling::NotAsked | Handling::Result(_) | Handling::Ends(_) => false,
     })
 }

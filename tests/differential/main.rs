@@ -6,7 +6,7 @@
 //! [`intended`] lists the differences that are meant. Sequences that once failed are kept in
 //! `regressions/` and played each time. [`exercise`] is about one file under heavy use instead.
 //!
-//! `HOLDFAST_SEED` repeats a run; `HOLDFAST_DIFFERENTIAL_OPS` and `HOLDFAST_FSX_OPS` size it;
+//! `HOLDFAST_SEED` repeats a run; `HOLDFAST_DIFFERENTIAL_OPS` and `HOLDFAST_EXERCISER_OPS` size it;
 //! `HOLDFAST_REPLAY=FILE` plays a script; `HOLDFAST_WITHOUT=KIND,..` leaves calls out and
 //! `HOLDFAST_PASS_OVER=KIND;..` goes on after such differences, both by hand: neither run passes.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
@@ -34,9 +34,6 @@ use std::time::Duration;
 use call::Call;
 use campaign::Campaign;
 use exercise::Exercise;
-use holdfast_tests::bins;
-use holdfast_tests::command::run_limited;
-use holdfast_tests::process::mortal;
 use holdfast_tests::random::{seed, size};
 use holdfast_tests::scratch::Scratch;
 use holdfast_tests::wait::Watchdog;
@@ -126,7 +123,7 @@ fn defects_put_in_on_purpose_are_found() {
 #[test]
 fn two_mounts_do_what_ext4_does() {
     let pair = Pair::new("two mounts beside ext4", limit());
-    let calls = size("HOLDFAST_DIFFERENTIAL_OPS", 100_000, 1_000_000);
+    let calls = size("HOLDFAST_DIFFERENTIAL_OPS", 30_000, 1_000_000);
     let campaign = Campaign { seed: seed("two mounts beside ext4"), calls, without: without() };
     let report = campaign.play(&pair.volume, &pair.local);
     let complaints = pair.complaints();
@@ -170,26 +167,11 @@ fn what_once_differed_does_so_no_more() {
     assert!(failed.is_empty(), "differ: {failed:?}");
 }
 
-/// The fsx of others, on one mount.
-#[test]
-fn fsx_finds_nothing_on_one_mount() {
-    let pair = Pair::new("fsx", limit());
-    let seed = seed("fsx");
-    let times = size("HOLDFAST_FSX_OPS", 100_000, 1_000_000);
-    let artifacts = Scratch::new("fsx");
-    let mut command = mortal(bins::tool("fsx", "cargo install fsx"));
-    command.args(["-q", "-N", &times.to_string(), "-S", &(seed & u64::from(u32::MAX)).to_string(), "-P"]);
-    command.arg(artifacts.path()).arg(pair.mounts[0].at("fsx"));
-    let _ = run_limited(command, limit()).ok();
-    let left = fs::metadata(pair.mounts[1].at("fsx")).unwrap();
-    assert!(left.is_file(), "the file that fsx worked on is there");
-}
-
-/// Ours, on two mounts in turn.
+/// One file, two mounts in turn.
 #[test]
 fn one_file_stays_true_when_two_mounts_change_it_in_turn() {
     let pair = Pair::new("two mounts in turn", limit());
-    let times = size("HOLDFAST_FSX_OPS", 100_000, 1_000_000);
+    let times = size("HOLDFAST_EXERCISER_OPS", 20_000, 1_000_000);
     let paths = [pair.mounts[0].at("exercised"), pair.mounts[1].at("exercised")];
     Exercise::new(&paths, seed("two mounts in turn")).unwrap().run(times);
 }

@@ -5,6 +5,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::call::{Actor, Call, Step};
 use crate::cast::{Cast, Pending};
@@ -67,6 +68,10 @@ pub(crate) struct Difference {
 /// What differences are counted as that were passed over by hand.
 pub(crate) const PASSED_OVER: &str = "passed over by hand";
 
+/// How long, and how often, is waited for a lock that goes with a close.
+const LATE: Duration = Duration::from_millis(20);
+const LATE_TRIES: usize = 100;
+
 /// How often calls of a kind ended in which way.
 pub(crate) type Counts = BTreeMap<&'static str, BTreeMap<String, usize>>;
 
@@ -85,6 +90,8 @@ pub(crate) struct Played {
     pub pass_over: Vec<String>,
     /// A call never came back: both casts are abandoned.
     pub hung: bool,
+    /// An intended difference after which the two sides cannot be the same.
+    pub over: bool,
 }
 
 impl Side {
@@ -130,11 +137,12 @@ pub(crate) fn play(volume: &Side, local: &Side, source: &mut dyn Source) -> Play
     let casts = [Cast::new(&places[0]), Cast::new(&places[1])];
     while played.difference.is_none()
         && !played.hung
+        && !played.over
         && let Some(step) = source.next()
     {
         played.step([volume, local], &casts, source, step);
     }
-    if played.difference.is_none() {
+    if played.difference.is_none() && !played.over {
         played.trees(&casts);
     }
     let hung = played.hung;
@@ -157,6 +165,14 @@ impl Played {
         let before = watch(both, &step, &watched);
         let pending = [sides[0].call(&casts[0], &step), sides[1].call(&casts[1], &step)];
         let [mut on_volume, mut on_local] = pending.map(|pending| pending.wait().unwrap_or(Outcome::Lost));
+        for _ in 0..LATE_TRIES {
+            if !intended::may_come_late(&self.steps, &step, &on_volume, &on_local) {
+                break;
+            }
+            *self.allowed.entry(intended::LATE_LOCK).or_default() += 1;
+            std::thread::sleep(LATE);
+            on_volume = sides[0].call(&casts[0], &step).wait().unwrap_or(Outcome::Lost);
+        }
         self.hung = [&on_volume, &on_local].contains(&&Outcome::Lost);
         if !watched.is_empty() && !self.hung {
             let after = watch(both, &step, &watched);
@@ -184,6 +200,11 @@ impl Played {
         }
         if let Some(Allowed { name, .. }) = intended::result(step, volume, local) {
             *self.allowed.entry(name).or_default() += 1;
+            return None;
+        }
+        if let Some(Allowed { name, .. }) = intended::end(&self.steps, step, volume, local) {
+            *self.allowed.entry(name).or_default() += 1;
+            self.over = true;
             return None;
         }
         let fact = match (volume, local) {

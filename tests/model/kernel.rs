@@ -15,7 +15,7 @@ use holdfast_client::session::{InvalidateDone, Session, SessionEvents, SessionOp
 use holdfast_client::{Endpoint, Invalidation, LeaseEvents, Token, VolumeRef};
 use holdfast_core::attr::{Attr, FileKind, Mode, SetAttr, SetTime};
 use holdfast_core::id::InodeId;
-use holdfast_core::op::{Caller, XattrMode};
+use holdfast_core::op::{Caller, WriteAt, XattrMode};
 use holdfast_core::time::Timestamp;
 use holdfast_fuse::errno::errno;
 use holdfast_fuse::fs::{Created, FileSystem, Handle, Node, RenameFlags, Reply, Thread};
@@ -355,9 +355,9 @@ impl Kernel {
             }
             Step::Write { slot, offset, len, tag } => {
                 let open = writer(self.get(client, *slot)?)?;
-                let flags = if open.append { OFlag::O_APPEND } else { OFlag::empty() };
+                let at = if open.append { WriteAt::End } else { WriteAt::Offset(*offset) };
                 let data = Bytes::from(fill(*tag, *offset, *len));
-                let written = self.wait(fs.write(CALLER, open.handle, *offset, data, flags, None))?;
+                let written = self.wait(fs.write(CALLER, open.handle, at, data, OFlag::empty(), None))?;
                 Ok(Answer::Count(u64::from(written.len)))
             }
             Step::Resize { slot, size } => match self.get(client, *slot)? {

@@ -15,6 +15,25 @@ mount_a=$1 mount_b=$2
 shift 2
 [ $# -gt 0 ] || set -- "${all[@]}"
 
+# A program that is not there is no program that works.
+needs() {
+    case $1 in
+        tar) echo tar ;; rsync) echo rsync ;; git) echo git ;;
+        sqlite_*) echo sqlite3 ;;
+        redis) echo redis-server redis-cli ;;
+        cargo) echo cargo cc ;;
+        npm) echo npm node ;;
+        postgres) ls -d /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && echo setpriv || echo initdb ;;
+        *) echo "programs.sh: there is no $1; there are: ${all[*]}" >&2; return 1 ;;
+    esac
+}
+for program in "$@"; do
+    list=$(needs "$program") || exit 2
+    for needed in $list diff awk; do
+        command -v "$needed" >/dev/null || { echo "programs.sh: $program needs $needed: make programs installs it" >&2; exit 2; }
+    done
+done
+
 name=programs.$$
 a=$mount_a/$name b=$mount_b/$name
 scratch=$(mktemp -d)

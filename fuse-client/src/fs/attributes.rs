@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use holdfast_client::FsStat;
-use holdfast_core::attr::{Attr, Mode, SetAttr};
+use holdfast_core::attr::{Attr, Mode, SetAttr, SetTime};
 use holdfast_core::derive;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
@@ -12,8 +12,9 @@ use holdfast_core::limits::FILE_BYTES_MAX;
 use holdfast_core::op::{Caller, Op};
 
 use super::credentials::{Credentials, Thread};
+use super::handles::Owner;
 use super::{Entry, FileSystem, Node, Outcome, Reply, Shared, attr_of};
-use crate::errno;
+use crate::{errno, process};
 
 impl FileSystem {
     /// stat(2), statx(2) with the time of birth, fstat(2): also of a file without a name, as long
@@ -32,21 +33,43 @@ impl FileSystem {
     ///
     /// The kernel asks for no change at all on chown(2) for nothing, which is a change of its own,
     /// and before somebody without `CAP_FSETID` changes content. It does not tell which; without a
-    /// handle that can change the file it was the first. Where rights count, the change has its place
-    /// in the order only after a look at the file.
-    pub fn setattr(&self, caller: Caller, thread: Thread, node: Node, set: SetAttr) -> Reply<Entry> {
+    /// handle that can change the file it was the first, and the call that the thread is in tells. Where
+    /// rights count, the change has its place in the order only after a look at the file.
+    ///
+    /// Through an open file the kernel judges by the owner that it saw last, whom another host may have
+    /// changed since; so what only an owner may is judged here once more.
+    pub fn setattr(&self, caller: Caller, thread: Thread, node: Node, mut set: SetAttr) -> Reply<Entry> {
         if set.size.is_some_and(|size| size > FILE_BYTES_MAX) {
             return Reply::Now(Err(PosixError::FileTooLarge));
         }
         let shared = Arc::clone(&self.shared);
         let ino = shared.ino(node);
         let nothing = set == SetAttr::default();
-        if !nothing && let Some(entry) = shared.set_here(caller, ino, set) {
+        let mut judged_by = if is_for_owners(&set) { shared.files.lock().owner(ino) } else { None };
+        if let Some(owner) = judged_by
+            && let Some(attr) = shared.memory.attr(ino)
+        {
+            set = match judge(thread, owner, set, &attr) {
+                Ok(set) => set,
+                Err(error) => return Reply::Now(Err(error)),
+            };
+            judged_by = None;
+        }
+        if !nothing
+            && judged_by.is_none()
+            && let Some(entry) = shared.set_here(caller, ino, set)
+        {
             return Reply::Now(Ok(entry));
         }
-        if nothing || set.kill_privileges || set.uid.is_some() || set.gid.is_some() {
+        let takes_privileges = nothing || set.kill_privileges || set.uid.is_some() || set.gid.is_some();
+        if takes_privileges || judged_by.is_some() {
             return Reply::later(async move {
-                match shared.with_privileges(thread, ino, set).await? {
+                let set = match judged_by {
+                    Some(owner) => judge(thread, owner, set, &shared.attr(ino).await?)?,
+                    None => set,
+                };
+                let set = if takes_privileges { shared.with_privileges(thread, ino, set).await? } else { Some(set) };
+                match set {
                     Some(set) => shared.set(caller, ino, set).await,
                     None => Ok(shared.entry(shared.attr(ino).await?)),
                 }
@@ -62,6 +85,32 @@ impl FileSystem {
     }
 }
 
+/// Whether only the owner may make this change, or who acts as one.
+fn is_for_owners(set: &SetAttr) -> bool {
+    let exact = |time| matches!(time, Some(SetTime::To(_)));
+    set.mode.is_some() || set.uid.is_some() || set.gid.is_some() || exact(set.atime) || exact(set.mtime)
+}
+
+/// What is left of a change that only the owner may make, and that the kernel has allowed by this one:
+/// others may not make it, and set-group-id stays within the groups of who sets it.
+fn judge(thread: Thread, by: Owner, mut set: SetAttr, attr: &Attr) -> Outcome<SetAttr> {
+    if by == Owner::of(attr) {
+        return Ok(set);
+    }
+    let who = Credentials::of(thread);
+    let gives = set.uid.is_some_and(|uid| uid != attr.uid)
+        || set.gid.is_some_and(|gid| gid != attr.gid && !who.is_in_group(gid));
+    let changes_owner = set.uid.is_some() || set.gid.is_some();
+    let may = !gives && who.acts_as(attr.uid);
+    if !may && !(changes_owner && who.changes_owners()) {
+        return Err(PosixError::NotPermitted);
+    }
+    if !who.keeps_setgid(set.gid.unwrap_or(attr.gid)) {
+        set.mode = set.mode.map(|mode| mode.without(Mode::SETGID));
+    }
+    Ok(set)
+}
+
 impl Shared {
     /// Changes attributes under a lease. Of a file without privileges nobody's rights take any away.
     fn set_here(&self, caller: Caller, ino: InodeId, set: SetAttr) -> Option<Entry> {
@@ -69,7 +118,10 @@ impl Shared {
         let (reply, open) = self.memory.change(caller, &op, || self.files.lock().is_open(ino))?;
         let attr = attr_of(reply).ok()?;
         if set.size.is_some() {
-            self.versions.changed(ino, attr.data_version, open);
+            self.versions.changed(ino, attr.data_version, attr.size, open);
+        }
+        if set.uid.is_some() || set.gid.is_some() {
+            self.files.lock().note_owner(ino, Owner::of(&attr));
         }
         Some(self.entry(attr))
     }
@@ -86,7 +138,10 @@ impl Shared {
         async move {
             let attr: Attr = attr_of(changed.await?)?;
             if set.size.is_some() {
-                self.versions.changed(ino, attr.data_version, open);
+                self.versions.changed(ino, attr.data_version, attr.size, open);
+            }
+            if set.uid.is_some() || set.gid.is_some() {
+                self.files.lock().note_owner(ino, Owner::of(&attr));
             }
             Ok(self.entry(attr))
         }
@@ -122,6 +177,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Whether a chown(2), of which nothing is known but that it takes privileges, is allowed.
+    pub(super) async fn may_take_privileges(&self, thread: Thread, ino: InodeId) -> Outcome<()> {
+        let (attr, who) = (self.attr(ino).await?, Credentials::of(thread));
+        let changes = derive::after_chown(attr.kind, attr.mode, who.keeps_setgid(attr.gid)) != attr.mode;
+        let may = !changes || who.acts_as(attr.uid) || who.changes_owners();
+        if may { Ok(()) } else { Err(PosixError::NotPermitted) }
+    }
+
     /// Finds out what the caller's rights do to a change that may take privileges from the file.
     /// `None`: there is nothing to do.
     async fn with_privileges(&self, thread: Thread, ino: InodeId, mut set: SetAttr) -> Outcome<Option<SetAttr>> {
@@ -134,7 +197,10 @@ impl Shared {
         let who = Credentials::of(thread);
         set.keep_setgid = who.keeps_setgid(attr.gid);
         // Before a change of content: the change itself will do what is to be done.
-        let prelude = nothing && (dropped || !who.keeps_privileges()) && self.files.lock().is_written(ino);
+        let prelude = nothing
+            && (dropped || !who.keeps_privileges())
+            && self.files.lock().is_written(ino)
+            && process::is_in(thread.0, process::CHOWNS).await != Some(true);
         let changes = derive::after_chown(attr.kind, attr.mode, set.keep_setgid) != attr.mode;
         if nothing && !prelude && changes && !who.acts_as(attr.uid) {
             return Err(PosixError::NotPermitted);

@@ -6,6 +6,8 @@
 
 use std::fs;
 
+/// `CAP_CHOWN`: changes any owner.
+const CAP_CHOWN: u32 = 0;
 /// `CAP_FOWNER`: acts as the owner of any file.
 const CAP_FOWNER: u32 = 3;
 /// `CAP_FSETID`: keeps set-user-id and set-group-id.
@@ -39,14 +41,24 @@ impl Credentials {
         self.uid == Some(uid) || self.has(CAP_FOWNER)
     }
 
+    /// Whether it may change the owner and group of any file.
+    pub(super) const fn changes_owners(&self) -> bool {
+        self.has(CAP_CHOWN)
+    }
+
     /// Whether it keeps set-user-id and set-group-id of any file.
     pub(super) const fn keeps_privileges(&self) -> bool {
         self.has(CAP_FSETID)
     }
 
+    /// Whether it is in this group.
+    pub(super) fn is_in_group(&self, gid: u32) -> bool {
+        self.groups.contains(&gid)
+    }
+
     /// Whether it is in this group, or keeps set-group-id of any.
     pub(super) fn keeps_setgid(&self, gid: u32) -> bool {
-        self.groups.contains(&gid) || self.has(CAP_FSETID)
+        self.is_in_group(gid) || self.has(CAP_FSETID)
     }
 
     /// Whether it sees `trusted.` attributes.

@@ -38,15 +38,15 @@ impl FileSystem {
         }
     }
 
-    /// write(2), at most 1 MiB. `flags` are those of the handle at this moment: with `O_APPEND` the
-    /// server chooses the offset, so that appends of several hosts never overwrite each other; with
-    /// `O_SYNC` or `O_DSYNC` it returns when the bytes are on the server's disk. `killer`: a writer
-    /// without `CAP_FSETID`, so that set-user-id and set-group-id go.
+    /// write(2), at most 1 MiB. At the end the server chooses the offset, so that appends of several
+    /// hosts never overwrite each other. `flags` are those of the handle at this moment: with `O_SYNC`
+    /// or `O_DSYNC` it returns when the bytes are on the server's disk. `killer`: a writer without
+    /// `CAP_FSETID`, so that set-user-id and set-group-id go.
     pub fn write(
         &self,
         caller: Caller,
         handle: Handle,
-        offset: u64,
+        at: WriteAt,
         data: Bytes,
         flags: OFlag,
         killer: Option<Thread>,
@@ -55,20 +55,21 @@ impl FileSystem {
             return Reply::Now(Err(PosixError::BadHandle));
         };
         if data.is_empty() {
+            let offset = if let WriteAt::Offset(offset) | WriteAt::Mapped(offset) = at { offset } else { 0 };
             return Reply::Now(Ok(Written { len: 0, offset }));
         }
-        let append = flags.contains(OFlag::O_APPEND);
-        if !append && ByteRange::new(offset, data.len() as u64).is_none() {
+        if let WriteAt::Offset(offset) | WriteAt::Mapped(offset) = at
+            && ByteRange::new(offset, data.len() as u64).is_none()
+        {
             return Reply::Now(Err(PosixError::FileTooLarge));
         }
-        let at = if append { WriteAt::End } else { WriteAt::Offset(offset) };
         let shared = Arc::clone(&self.shared);
         // Behind a write through its page cache the kernel sends an fsync itself.
         let sync = bypass && flags.contains(OFlag::O_DSYNC);
         let kill_privileges = killer.is_some();
         let op = Op::Write { ino, at, data: WriteData::Inline(data.clone()), kill_privileges };
         if let Some(OpReply::Written { offset, len, attr }) = shared.answer(caller, &op) {
-            shared.versions.changed(ino, attr.data_version, true);
+            shared.versions.changed(ino, attr.data_version, attr.size, true);
             let written = Written { len, offset };
             if !sync {
                 return Reply::Now(Ok(written));
@@ -85,7 +86,7 @@ impl FileSystem {
         Reply::later(async move {
             match written.await.map_err(|error| errno::answer(&error))? {
                 OpReply::Written { offset, len, attr } => {
-                    shared.versions.changed(ino, attr.data_version, true);
+                    shared.versions.changed(ino, attr.data_version, attr.size, true);
                     if let Some(thread) = killer {
                         shared.drop_foreign_setgid(caller, thread, attr).await?;
                     }
@@ -137,7 +138,7 @@ impl FileSystem {
         let shared = Arc::clone(&self.shared);
         Reply::later(async move {
             let attr = attr_of(changed.await?)?;
-            shared.versions.changed(ino, attr.data_version, true);
+            shared.versions.changed(ino, attr.data_version, attr.size, true);
             shared.drop_privileges(caller, thread, attr).await
         })
     }
@@ -163,7 +164,7 @@ impl FileSystem {
         Reply::later(async move {
             match changed.await? {
                 OpReply::Copied { len, attr } => {
-                    shared.versions.changed(to, attr.data_version, true);
+                    shared.versions.changed(to, attr.data_version, attr.size, true);
                     shared.drop_privileges(caller, thread, attr).await?;
                     Ok(len)
                 }

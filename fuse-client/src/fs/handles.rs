@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Instant;
 
 use holdfast_client::Access;
+use holdfast_core::attr::Attr;
 use holdfast_core::id::{InodeId, LockOwner};
 
 /// An open file, as the kernel names it in its requests. Never used twice in a mount's life.
@@ -61,10 +62,26 @@ pub(super) struct Opener {
     pub(super) since: Instant,
 }
 
+/// Whose a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl Owner {
+    /// The owner by these attributes.
+    pub(super) const fn of(attr: &Attr) -> Self {
+        Self { uid: attr.uid, gid: attr.gid }
+    }
+}
+
 #[derive(Debug, Default)]
 struct OpenInode {
     /// Handles, and opens in flight.
     count: u32,
+    /// The owner that the kernel saw last, as far as this mount can tell.
+    owner: Option<Owner>,
     /// Who took fcntl(2) locks, through which handles.
     lockers: HashMap<LockOwner, HashSet<Handle>>,
 }
@@ -160,6 +177,18 @@ impl OpenFiles {
     /// Whether an inode is open here to be changed.
     pub(super) fn is_written(&self, ino: InodeId) -> bool {
         self.is_open(ino) && self.files.values().any(|file| file.ino == ino && file.access.write)
+    }
+
+    /// The kernel was told of the owner of an inode that is open here.
+    pub(super) fn note_owner(&mut self, ino: InodeId, owner: Owner) {
+        if let Some(inode) = self.inodes.get_mut(&ino) {
+            inode.owner = Some(owner);
+        }
+    }
+
+    /// The owner by whom the kernel judges what is done through a handle; none: it is not open here.
+    pub(super) fn owner(&self, ino: InodeId) -> Option<Owner> {
+        self.inodes.get(&ino)?.owner
     }
 
     /// Every inode that is open here.

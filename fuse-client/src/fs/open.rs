@@ -12,7 +12,7 @@ use holdfast_core::op::{Caller, Op, OpReply};
 use nix::fcntl::OFlag;
 use parking_lot::MutexGuard;
 
-use super::handles::{OpenFile, OpenFiles};
+use super::handles::{OpenFile, OpenFiles, Owner};
 use super::{Entry, FileSystem, Handle, Node, Outcome, RACES_MAX, Reply, Shared, Thread, attr_of};
 
 /// What the kernel's page cache may do for a handle.
@@ -149,7 +149,8 @@ fn bypasses(flags: OFlag) -> bool {
 impl Shared {
     /// Decides about the cache of a handle whose open was just answered.
     pub(super) fn opened(&self, handle: Handle, attr: &Attr, file: OpenFile) -> Opened {
-        let keep = self.versions.opened(attr.ino, attr.data_version, self.session.info().epoch);
+        self.files.lock().note_owner(attr.ino, Owner::of(attr));
+        let keep = self.versions.opened(attr.ino, attr.data_version, attr.size, self.session.info().epoch);
         let caching = if file.bypass {
             Caching::Bypass
         } else if keep {

@@ -14,7 +14,7 @@ use holdfast_core::op::{Caller, Op, XattrMode};
 
 use super::credentials::{Credentials, Thread};
 use super::{FileSystem, Node, Outcome, Reply, Shared, check};
-use crate::errno;
+use crate::{errno, process};
 
 const NAME_SPACES: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
 
@@ -82,10 +82,20 @@ impl FileSystem {
     /// removexattr(2).
     pub fn removexattr(&self, caller: Caller, thread: Thread, node: Node, name: &[u8]) -> Reply<()> {
         let name = check!(xattr_name(name));
-        if name == XattrName::capability() {
-            *self.shared.capability_dropped.lock() = Some((thread, self.shared.ino(node)));
+        let shared = Arc::clone(&self.shared);
+        let ino = shared.ino(node);
+        if name != XattrName::capability() {
+            return self.change(caller, Op::RemoveXattr { ino, name });
         }
-        self.change(caller, Op::RemoveXattr { ino: self.shared.ino(node), name })
+        // Of chown(2) by a stranger the kernel takes the capability away before it asks for what is
+        // refused.
+        Reply::later(async move {
+            if process::is_in(thread.0, process::CHOWNS).await == Some(true) {
+                shared.may_take_privileges(thread, ino).await?;
+            }
+            *shared.capability_dropped.lock() = Some((thread, ino));
+            shared.submit(caller, Op::RemoveXattr { ino, name }).await.map(drop)
+        })
     }
 }
 

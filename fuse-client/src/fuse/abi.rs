@@ -203,6 +203,8 @@ pub(super) mod fopen {
 
 /// `fuse_open_in.open_flags`: the opener may not keep set-user-id bits when it truncates.
 pub(super) const OPEN_KILL_SUIDGID: u32 = 1;
+/// `fuse_write_in.write_flags`: pages that were changed in the kernel's cache, through a mapping.
+pub(super) const WRITE_CACHE: u32 = 1;
 /// `fuse_write_in.write_flags`: the writer may not keep set-user-id bits.
 pub(super) const WRITE_KILL_SUIDGID: u32 = 1 << 2;
 /// `fuse_setxattr_in.setxattr_flags`: an access list by somebody outside of the file's group.
@@ -216,3 +218,6 @@ pub(super) const RELEASE_FLOCK_UNLOCK: u32 = 1 << 1;
 pub(super) const NOTIFY_INVAL_INODE: i32 = 2;
 /// `enum fuse_notify_code`: drop a name of a directory.
 pub(super) const NOTIFY_INVAL_ENTRY: i32 = 3;
+/// `enum fuse_notify_code`: take bytes into the page cache; the file is at least as long as they
+/// reach.
+pub(super) const NOTIFY_STORE: i32 = 4;

@@ -105,6 +105,17 @@ pub(super) struct Lock {
     pub(super) flock: bool,
 }
 
+/// How a write comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// By a call.
+    Call,
+    /// By a call of somebody who may not leave set-user-id and set-group-id behind.
+    CallWithoutRights,
+    /// Through a mapping.
+    Mapped,
+}
+
 /// A request, decoded. Names are without their NUL.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Request<'a> {
@@ -177,7 +188,7 @@ pub(super) enum Request<'a> {
         offset: u64,
         data: &'a [u8],
         flags: i32,
-        kill_privileges: bool,
+        kind: Writing,
     },
     StatFs,
     Release {
@@ -419,7 +430,12 @@ fn write<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {
     if data.len() != len {
         return Err(Malformed);
     }
-    Ok(Request::Write { handle, offset, data, flags, kill_privileges: how & abi::WRITE_KILL_SUIDGID != 0 })
+    let kind = match how {
+        how if how & abi::WRITE_CACHE != 0 => Writing::Mapped,
+        how if how & abi::WRITE_KILL_SUIDGID != 0 => Writing::CallWithoutRights,
+        _ => Writing::Call,
+    };
+    Ok(Request::Write { handle, offset, data, flags, kind })
 }
 
 fn release<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {

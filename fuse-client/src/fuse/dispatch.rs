@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::LockOwner;
-use holdfast_core::op::Caller;
+use holdfast_core::op::{Caller, WriteAt};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag};
 use tokio::runtime::Handle as Runtime;
@@ -22,11 +22,11 @@ use self::shape::{listing_out, open_flags, statfs_out, xattr_mode};
 use super::abi::{self, Opcode};
 use super::aliases::Aliases;
 use super::answer::Answer;
-use super::decode::{self, Header, Request};
+use super::decode::{self, Header, Request, Writing};
 use super::device::Device;
 use super::encode::{Output, Ttl, kind_of_bits};
 use super::inflight::Inflight;
-use super::notify::Notifier;
+use super::notify::{Length, Notifier};
 use super::places::{Place, Places};
 use super::stale::StaleThreads;
 use super::task;
@@ -356,21 +356,27 @@ impl Dispatcher {
     }
 
     fn write(&self, call: Call, caller: Caller, node: Node, request: Request<'_>) {
-        let Request::Write { handle, offset, data, flags, kill_privileges } = request else {
+        let Request::Write { handle, offset, data, flags, kind } = request else {
             return call.answer.error(PosixError::Io);
         };
         self.stats.wrote(data.len());
-        let killer = kill_privileges.then_some(Thread(call.thread));
+        let killer = (kind == Writing::CallWithoutRights).then_some(Thread(call.thread));
         let flags = OFlag::from_bits_retain(flags);
+        let at = match kind {
+            Writing::Mapped => WriteAt::Mapped(offset),
+            _ if flags.contains(OFlag::O_APPEND) => WriteAt::End,
+            _ => WriteAt::Offset(offset),
+        };
         let data = Bytes::copy_from_slice(data);
-        let reply = self.fs.write(caller, Handle(handle), offset, data, flags, killer);
-        let notifier = self.notifier.clone();
+        let reply = self.fs.write(caller, Handle(handle), at, data, flags, killer);
+        let (notifier, fs) = (self.notifier.clone(), self.fs.clone());
         self.reply(call, reply, move |written, answer| {
             let mut out = Output::default();
             answer.body(out.u32(written.len).u32(0));
             if written.offset != offset {
                 // An append: the kernel may have cached the bytes where it believed the end to be.
-                notifier.drop_pages(node, offset.min(written.offset), None, || ());
+                let length: Length = Box::new(move || fs.size_heard(node));
+                notifier.changed(node, offset.min(written.offset), None, Some(length), || ());
             }
         });
     }

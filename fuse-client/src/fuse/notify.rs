@@ -21,6 +21,7 @@ use super::abi;
 use super::aliases::{Aliases, NodeId};
 use super::device::Device;
 use super::encode::Output;
+use super::grow::Unreadable;
 use crate::fs::Node;
 use crate::stats::Stats;
 
@@ -37,6 +38,9 @@ const TAKEN_UP: Duration = Duration::from_millis(20);
 /// Called when the kernel's copy is gone.
 type Done = Box<dyn FnOnce() + Send>;
 
+/// How long a file is, as far as this mount has heard when it is asked.
+pub type Length = Box<dyn FnOnce() -> Option<u64> + Send>;
+
 /// Drops what the kernel caches. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub struct Notifier(Arc<Shared>);
@@ -45,6 +49,7 @@ struct Shared {
     device: Arc<Device>,
     stats: Arc<Stats>,
     aliases: Arc<Aliases>,
+    unreadable: Unreadable,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -77,13 +82,26 @@ struct Pending {
     start: u64,
     /// `None`: to the end of the file.
     end: Option<u64>,
+    /// The file may be longer than the kernel knows.
+    length: Option<Length>,
     done: Vec<Done>,
+}
+
+impl Pending {
+    /// What came later to be told of the same file.
+    fn merge(&mut self, later: Self) {
+        self.start = self.start.min(later.start);
+        self.end = self.end.zip(later.end).map(|(one, other)| one.max(other));
+        self.length = later.length.or(self.length.take());
+        self.done.extend(later.done);
+    }
 }
 
 impl Notifier {
     pub(super) fn start(device: Arc<Device>, stats: Arc<Stats>, aliases: Arc<Aliases>) -> io::Result<Self> {
         let state = Mutex::new(State { threads: THREADS, ..State::default() });
-        let notifier = Self(Arc::new(Shared { device, stats, aliases, state, changed: Condvar::new() }));
+        let unreadable = Unreadable::new()?;
+        let notifier = Self(Arc::new(Shared { device, stats, aliases, unreadable, state, changed: Condvar::new() }));
         for _ in 0..THREADS {
             notifier.spawn()?;
         }
@@ -93,6 +111,19 @@ impl Notifier {
     /// Leaves it to a notifier thread to drop attributes and pages of an inode; `len: None`: to the
     /// end. `done` is called when the kernel's copy is gone, or there is no kernel any more.
     pub fn drop_pages(&self, node: Node, offset: u64, len: Option<u64>, done: impl FnOnce() + Send + 'static) {
+        self.changed(node, offset, len, None, done);
+    }
+
+    /// The same after a change that reached the end of the file, so that it may be longer. The pages go
+    /// first: what the kernel has behind the old end is not what is there now.
+    pub fn changed(
+        &self,
+        node: Node,
+        offset: u64,
+        len: Option<u64>,
+        length: Option<Length>,
+        done: impl FnOnce() + Send + 'static,
+    ) {
         let end = len.and_then(|len| offset.checked_add(len));
         let mut state = self.0.state.lock();
         if state.stopped {
@@ -100,13 +131,9 @@ impl Notifier {
             return done();
         }
         match state.waiting.get_mut(&node) {
-            Some(pending) => {
-                pending.start = pending.start.min(offset);
-                pending.end = pending.end.zip(end).map(|(one, other)| one.max(other));
-                pending.done.push(Box::new(done));
-            }
+            Some(pending) => pending.merge(Pending { start: offset, end, length, done: vec![Box::new(done)] }),
             None => {
-                state.waiting.insert(node, Pending { start: offset, end, done: vec![Box::new(done)] });
+                state.waiting.insert(node, Pending { start: offset, end, length, done: vec![Box::new(done)] });
                 state.order.push_back(node);
             }
         }
@@ -207,8 +234,11 @@ impl Shared {
             };
             match next {
                 Job::Attributes(attributes) => self.drop_attributes_now(attributes),
-                Job::Pages(node, pending) => {
+                Job::Pages(node, mut pending) => {
                     self.drop_now(node, &pending);
+                    if let Some(size) = pending.length.take().and_then(|length| length()) {
+                        heard(self.unreadable.grow(&self.device, node.0, size), node.0, "its idea of a file's end");
+                    }
                     pending.done.into_iter().for_each(|done| done());
                     self.state.lock().busy.remove(&node);
                     self.changed.notify_one();

@@ -109,7 +109,7 @@ impl State {
             Op::Write { ino, at, data: WriteData::Inline(bytes), .. } => {
                 let file = self.own(*ino)?;
                 let offset = match at {
-                    WriteAt::Offset(offset) => *offset,
+                    WriteAt::Offset(offset) | WriteAt::Mapped(offset) => *offset,
                     WriteAt::End => file.size,
                 };
                 let len = u32::try_from(bytes.len()).ok()?;
@@ -210,10 +210,10 @@ const fn change(op: Op, reply: OpReply, after: Vec<Attr>) -> Change {
     Change { op, reply, after }
 }
 
-/// The time of a change: not before the last one of what it touches.
+/// The time of a change: after the last one of what it touches.
 fn later(answering: &mut Answering<'_>, touched: &[&Attr]) -> Timestamp {
     for attr in touched {
-        answering.now = answering.now.max(attr.ctime);
+        answering.now = answering.now.behind(attr.ctime);
     }
     answering.now
 }

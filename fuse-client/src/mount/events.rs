@@ -8,7 +8,7 @@ use holdfast_core::id::InodeId;
 
 use crate::fs::FileSystem;
 use crate::fs::versions::CachedVersions;
-use crate::fuse::Notifier;
+use crate::fuse::{Length, Notifier};
 use crate::memory::{KernelCopies, Memory};
 
 /// Carries the session's events to the kernel's cache. Events that come before there is a mount
@@ -31,11 +31,16 @@ impl MountEvents {
 
 impl SessionEvents for MountEvents {
     fn invalidate(&self, what: Invalidation, done: InvalidateDone) {
-        self.versions.invalidated(what.ino, what.data_version);
+        self.versions.invalidated(what.ino, what.data_version, what.size);
         match self.mount.get() {
             None => done.confirm(),
             Some((fs, notifier)) => {
-                notifier.drop_pages(fs.node(what.ino), what.offset, what.len, move || done.confirm());
+                let versions = Arc::clone(&self.versions);
+                let length: Length = Box::new(move || versions.size(what.ino));
+                let end = what.len.and_then(|len| what.offset.checked_add(len));
+                // What does not reach the end has not moved it.
+                let length = end.is_none_or(|end| end >= what.size).then_some(length);
+                notifier.changed(fs.node(what.ino), what.offset, what.len, length, move || done.confirm());
             }
         }
     }

@@ -115,7 +115,11 @@ fn allocates() -> impl Strategy<Value = Op> {
 }
 
 pub(crate) fn ops() -> impl Strategy<Value = Op> {
-    let at = any::<Option<u64>>().prop_map(|offset| offset.map_or(WriteAt::End, WriteAt::Offset));
+    let at = prop_oneof![
+        any::<u64>().prop_map(WriteAt::Offset),
+        any::<u64>().prop_map(WriteAt::Mapped),
+        Just(WriteAt::End),
+    ];
     let xattr_mode = prop::sample::select(XATTR_MODES.to_vec());
     let values = bytes(0..=100);
     prop_oneof![

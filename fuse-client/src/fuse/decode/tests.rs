@@ -62,7 +62,7 @@ fn reads_bear_the_flags_of_their_handle() {
 fn a_write_must_carry_the_bytes_it_announces() {
     let mut body = words(&[1, 0, 4096, 0, 3, abi::WRITE_KILL_SUIDGID, 0, 0, 0, 0]);
     body.extend(b"abc");
-    let Ok(Request::Write { handle: 1, offset: 4096, data: b"abc", flags: 0, kill_privileges: true }) =
+    let Ok(Request::Write { handle: 1, offset: 4096, data: b"abc", flags: 0, kind: Writing::CallWithoutRights }) =
         request(Opcode::Write, Input(&body))
     else {
         panic!("not a write of three bytes");

@@ -78,14 +78,7 @@ async fn tell_moved(
     }
 }
 
-/// Whether a thread is in a call that renames. It may be a moment before its wait shows.
+/// Whether a thread is in a call that renames. Not known: as if it were, since that is never wrong.
 async fn in_rename(thread: u32) -> bool {
-    for _ in 0..5 {
-        match process::renames(thread) {
-            Some(renames) => return renames,
-            None => tokio::time::sleep(Duration::from_micros(200)).await,
-        }
-    }
-    // Not known: as if it were, since that is never wrong.
-    true
+    process::is_in(thread, process::RENAMES).await.unwrap_or(true)
 }

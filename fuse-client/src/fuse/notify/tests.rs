@@ -3,7 +3,7 @@
 use super::*;
 
 fn pending(state: &mut State, node: u64) {
-    state.waiting.insert(Node(node), Pending { start: 0, end: None, done: Vec::new() });
+    state.waiting.insert(Node(node), Pending { start: 0, end: None, length: None, done: Vec::new() });
     state.order.push_back(Node(node));
 }
 

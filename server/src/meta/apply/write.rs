@@ -28,7 +28,7 @@ pub(super) fn write(
 ) -> Decision {
     let mut inode = txn.regular(ino)?;
     let offset = match at {
-        WriteAt::Offset(offset) => offset,
+        WriteAt::Offset(offset) | WriteAt::Mapped(offset) => offset,
         WriteAt::End => inode.size,
     };
     let len = match data {
@@ -46,7 +46,10 @@ pub(super) fn write(
         WriteData::Inline(bytes) => put_inline(txn, &mut inode, offset, bytes)?,
         WriteData::Staged { .. } => put_frames(txn, &mut inode, offset, staged),
     }
-    changed(txn, ino, &mut inode, range.end(), kill_privileges)?;
+    grew(txn, &mut inode, range.end());
+    if !matches!(at, WriteAt::Mapped(_)) {
+        takes_privileges(txn, ino, &mut inode, kill_privileges)?;
+    }
     txn.put_inode(ino, &inode);
     Ok(OpReply::Written { offset, len, attr: inode.attr(ino) })
 }
@@ -59,10 +62,18 @@ pub(super) fn changed(
     end: u64,
     kill_privileges: bool,
 ) -> Decision<()> {
+    grew(txn, inode, end);
+    takes_privileges(txn, ino, inode, kill_privileges)
+}
+
+fn grew(txn: &Txn<'_>, inode: &mut Inode, end: u64) {
     inode.size = inode.size.max(end);
     inode.mtime = txn.context.now;
     inode.ctime = txn.context.now;
     inode.data_version = inode.data_version.next();
+}
+
+fn takes_privileges(txn: &mut Txn<'_>, ino: InodeId, inode: &mut Inode, kill_privileges: bool) -> Decision<()> {
     // Set-group-id without execution is the client's to take away, who knows the writer's groups.
     access::content_changes(txn, ino, inode, kill_privileges, true)
 }
