@@ -102,7 +102,8 @@ fn judge(thread: Thread, by: Owner, mut set: SetAttr, attr: &Attr) -> Outcome<Se
         || set.gid.is_some_and(|gid| gid != attr.gid && !who.is_in_group(gid));
     let changes_owner = set.uid.is_some() || set.gid.is_some();
     let may = !gives && who.acts_as(attr.uid);
-    if !may && !(changes_owner && who.changes_owners()) {
+    let allowed = may || (changes_owner && who.changes_owners());
+    if !allowed {
         return Err(PosixError::NotPermitted);
     }
     if !who.keeps_setgid(set.gid.unwrap_or(attr.gid)) {
