@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use crate::call::{Call, Step};
 use crate::outcome::{Fact, Outcome, Value};
 use crate::tree::Place;
-use crate::word::Whence;
+use crate::word::{MapKind, Whence};
 
 /// A difference that is meant.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +103,7 @@ pub(crate) const ALL: &[Allowed] = &[
     },
     Allowed {
         name: "names in an open directory that another host has removed or moved",
-        reason: "the kernel looks at rights before it asks, and learns from the answer that the directory is gone, or that it is the one to be moved",
+        reason: "the kernel looks at rights and types first, and learns from the answer that the directory is gone, or that it is the one to be moved",
         handling: Handling::Ends(|before, step, volume, local| {
             let through_handle = match &step.call {
                 Call::Open { at, .. }
@@ -118,9 +118,17 @@ pub(crate) const ALL: &[Allowed] = &[
             let removed = elsewhere(before, step, |call| matches!(call, Call::Rmdir { .. } | Call::Rename { .. }));
             let failed = |outcome: &Outcome, errno| *outcome == Outcome::Failed(errno);
             let into_itself = matches!(step.call, Call::Rename { .. }) && failed(local, Errno::EINVAL);
-            let by_right = failed(volume, Errno::EACCES) || failed(volume, Errno::EPERM);
-            let first = by_right && (failed(local, Errno::ENOENT) || into_itself);
+            let earlier = [Errno::EACCES, Errno::EPERM, Errno::ENOTDIR].iter().any(|errno| failed(volume, *errno));
+            let first = earlier && (failed(local, Errno::ENOENT) || into_itself);
             through_handle && removed && first
+        }),
+    },
+    Allowed {
+        name: "a hard link to an open file by a stranger",
+        reason: "whether fs.protected_hardlinks allows it the kernel judges by the mode that it saw last, without asking",
+        handling: Handling::Ends(|_, step, volume, local| {
+            let links = matches!(step.call, Call::LinkHandle { .. });
+            links && *volume == Outcome::Failed(Errno::EPERM) && *local != Outcome::Failed(Errno::EPERM)
         }),
     },
     Allowed {
@@ -143,7 +151,8 @@ pub(crate) const ALL: &[Allowed] = &[
             };
             let by_old_end = match &step.call {
                 Call::MapRead { .. } | Call::MapWrite { .. } => {
-                    volume.is_done() && (*local == Outcome::Failed(Errno::EFAULT) || longer())
+                    let behind = *local == Outcome::Failed(Errno::EFAULT) || longer();
+                    volume.is_done() && (behind || local.is_done() && has_own_pages(before, step))
                 }
                 Call::CopyRange { .. } => *volume == Outcome::Failed(Errno::EINVAL) && local.is_done(),
                 Call::Lseek { whence: Whence::Current, .. } => further() && appended(before, step),
@@ -217,6 +226,15 @@ pub(crate) fn may_come_late(before: &[Step], step: &Step, volume: &Outcome, loca
 /// Whether the other mount did such a thing before.
 fn elsewhere(before: &[Step], step: &Step, what: impl Fn(&Call) -> bool) -> bool {
     before.iter().any(|earlier| earlier.actor.mount != step.actor.mount && what(&earlier.call))
+}
+
+/// Whether the caller has written to a private mapping that it asks for now, so that pages are its own.
+fn has_own_pages(before: &[Step], step: &Step) -> bool {
+    let Call::MapRead { map: asked, .. } = &step.call else { return false };
+    let own = |earlier: &&Step| (earlier.actor.mount, earlier.actor.process) == (step.actor.mount, step.actor.process);
+    let mut calls = before.iter().filter(own).map(|earlier| &earlier.call);
+    let private = calls.any(|call| matches!(call, Call::Map { map, kind: MapKind::Private, .. } if map.0 == asked.0));
+    private && calls.any(|call| matches!(call, Call::MapWrite { map, .. } if map.0 == asked.0))
 }
 
 /// Whether the caller has appended to a file since the other mount made one shorter.
