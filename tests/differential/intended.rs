@@ -215,12 +215,13 @@ pub(crate) const ALL: &[Allowed] = &[
 /// As what a lock is counted that is free a moment after the last descriptor of its holder is closed.
 pub(crate) const LATE_LOCK: &str = "locks of a file that was closed a moment ago on another host";
 
-/// Whether a lock was refused that may be free in a moment: one was let go by a close elsewhere.
+/// Whether a lock is in the way that may be gone in a moment: one was let go by a close elsewhere.
 pub(crate) fn may_come_late(before: &[Step], step: &Step, volume: &Outcome, local: &Outcome) -> bool {
     let asks = matches!(step.call, Call::Flock { .. } | Call::SetLock { .. });
     let closes = |call: &Call| matches!(call, Call::Close { .. } | Call::Open { .. } | Call::Dup { .. });
-    let refused = *volume == Outcome::Failed(Errno::EAGAIN) && local.is_done();
-    asks && refused && elsewhere(before, step, closes)
+    let refused = asks && *volume == Outcome::Failed(Errno::EAGAIN) && local.is_done();
+    let held = matches!(step.call, Call::GetLock { .. }) && volume.is_done() && local.is_done() && volume != local;
+    (refused || held) && elsewhere(before, step, closes)
 }
 
 /// Whether the other mount did such a thing before.
