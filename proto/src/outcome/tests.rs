@@ -38,7 +38,10 @@ fn reply(op: &Op, attr: Attr) -> OpReply {
                 WriteData::Inline(data) => u32::try_from(data.len()).unwrap(),
                 WriteData::Staged { len, .. } => *len,
             };
-            let offset = if let WriteAt::Offset(offset) = at { *offset } else { attr.size };
+            let offset = match at {
+                WriteAt::Offset(offset) | WriteAt::Mapped(offset) => *offset,
+                WriteAt::End => attr.size,
+            };
             OpReply::Written { offset, len, attr: of(*ino) }
         }
         Op::Copy { to, len, .. } => OpReply::Copied { len: (*len).min(COPY_BYTES_MAX), attr: of(*to) },
