@@ -123,7 +123,7 @@ fn defects_put_in_on_purpose_are_found() {
 #[test]
 fn two_mounts_do_what_ext4_does() {
     let pair = Pair::new("two mounts beside ext4", limit());
-    let calls = size("HOLDFAST_DIFFERENTIAL_OPS", 30_000, 1_000_000);
+    let calls = size("HOLDFAST_DIFFERENTIAL_OPS", 10_000, 1_000_000);
     let campaign = Campaign { seed: seed("two mounts beside ext4"), calls, without: without() };
     let report = campaign.play(&pair.volume, &pair.local);
     let complaints = pair.complaints();
