@@ -248,9 +248,7 @@ impl Shared {
             }
         }
     }
-}
 
-impl Shared {
     pub(crate) async fn read_files(&self, files: &[InodeId]) -> Result<Vec<(InodeId, ReadData)>> {
         let inos = files.iter().map(|ino| ino.0).collect();
         let message = v1::ReadFilesRequest { inos, len: BEGINNING_BYTES_MAX };

@@ -24,7 +24,7 @@ impl FileSystem {
         let _ = self.shared.access_times.set(Box::new(allowed));
     }
 
-    /// A file, link or directory is being read through a handle with these flags.
+    /// A file, link or directory was read through a handle with these flags.
     pub(crate) fn note_read(&self, node: Node, flags: OFlag, directory: bool) {
         let shared = &self.shared;
         let Some(allowed) = shared.access_times.get().filter(|_| !flags.contains(OFlag::O_NOATIME)) else { return };

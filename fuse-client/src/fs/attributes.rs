@@ -118,13 +118,7 @@ impl Shared {
         let op = Op::SetAttr { ino, set };
         let (reply, open) = self.memory.change(caller, &op, || self.files.lock().is_open(ino))?;
         let attr = attr_of(reply).ok()?;
-        if set.size.is_some() {
-            self.versions.changed(ino, attr.data_version, attr.size, open);
-        }
-        if set.uid.is_some() || set.gid.is_some() {
-            self.files.lock().note_owner(ino, Owner::of(&attr));
-        }
-        Some(self.entry(attr))
+        Some(self.has_set(&set, attr, open))
     }
 
     /// Submits a change of attributes; it has its place in the session's order when this returns.
@@ -138,14 +132,19 @@ impl Shared {
         let (open, changed) = self.submit_holding(caller, op, || self.files.lock().is_open(ino));
         async move {
             let attr: Attr = attr_of(changed.await?)?;
-            if set.size.is_some() {
-                self.versions.changed(ino, attr.data_version, attr.size, open);
-            }
-            if set.uid.is_some() || set.gid.is_some() {
-                self.files.lock().note_owner(ino, Owner::of(&attr));
-            }
-            Ok(self.entry(attr))
+            Ok(self.has_set(&set, attr, open))
         }
+    }
+
+    /// Attributes were changed to these; `open`: the file was open here when that was submitted.
+    fn has_set(&self, set: &SetAttr, attr: Attr, open: bool) -> Entry {
+        if set.size.is_some() {
+            self.versions.changed(attr.ino, attr.data_version, attr.size, open);
+        }
+        if set.uid.is_some() || set.gid.is_some() {
+            self.files.lock().note_owner(attr.ino, Owner::of(&attr));
+        }
+        self.entry(attr)
     }
 
     /// After a change of content by somebody without `CAP_FSETID`: set-group-id that the group may

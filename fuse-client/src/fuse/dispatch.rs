@@ -110,8 +110,8 @@ impl Dispatcher {
                 self.set(self.on_inode(call), fs.setattr(caller, Thread(header.pid), node, set));
             }
             Request::ReadLink => {
-                fs.note_read(node, OFlag::empty(), false);
-                self.reply(self.on_inode(call), fs.readlink(node), |target: Bytes, answer| answer.bytes(&target));
+                let encode = self.noting(node, 0, false, |target: Bytes, answer| answer.bytes(&target));
+                self.reply(self.on_inode(call), fs.readlink(node), encode);
             }
             Request::Symlink { name, target } => self.entry(call, fs.symlink(caller, node, name, target)),
             Request::MkNod { name, mode, umask, rdev } => match kind_of_bits(mode) {
@@ -150,8 +150,8 @@ impl Dispatcher {
                 self.create(call, made);
             }
             Request::Read { offset, len, flags } => {
-                fs.note_read(node, OFlag::from_bits_retain(flags), false);
-                self.reply(call, fs.read(node, offset, len), |data, answer| answer.read(data));
+                let encode = self.noting(node, flags, false, |data, answer| answer.read(data));
+                self.reply(call, fs.read(node, offset, len), encode);
             }
             Request::Write { .. } => self.write(call, caller, node, request),
             Request::StatFs => self.reply(call, fs.statfs(), |stat, answer| answer.body(&statfs_out(stat))),
@@ -173,12 +173,12 @@ impl Dispatcher {
             }
             Request::OpenDir => self.opendir(self.on_inode(call), fs.opendir(caller, node)),
             Request::ReadDir { handle, offset, room, flags, plus } => {
-                fs.note_read(node, OFlag::from_bits_retain(flags), true);
                 let (ttl, directory) = (Ttl::default(), header.node);
                 let (aliases, places) = (Arc::clone(&self.aliases), Arc::clone(&self.places));
-                self.reply(call, fs.readdir(Handle(handle), offset, plus), move |listing, answer| {
+                let encode = self.noting(node, flags, true, move |listing, answer: Answer| {
                     answer.body(&listing_out(&listing, directory, (room as usize, plus), ttl, (&aliases, &places)));
                 });
+                self.reply(call, fs.readdir(Handle(handle), offset, plus), encode);
             }
             Request::ReleaseDir { handle } => self.done(call, fs.releasedir(Handle(handle))),
             Request::GetLk(lock) => self.query_lock(call, lock),
@@ -238,6 +238,22 @@ impl Dispatcher {
                     }
                 });
             }
+        }
+    }
+
+    /// Notes, when what was read is there, that it was; `flags` are those of the handle. Not earlier: to
+    /// move an access time puts the attributes in doubt, by which bytes are found in memory.
+    fn noting<T>(
+        &self,
+        node: Node,
+        flags: i32,
+        directory: bool,
+        encode: impl FnOnce(T, Answer) + Send + 'static,
+    ) -> impl FnOnce(T, Answer) + Send + 'static {
+        let fs = self.fs.clone();
+        move |read, answer| {
+            fs.note_read(node, OFlag::from_bits_retain(flags), directory);
+            encode(read, answer);
         }
     }
 
