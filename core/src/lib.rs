@@ -8,6 +8,7 @@
 
 pub mod acl;
 pub mod attr;
+pub mod buffers;
 pub mod derive;
 pub mod error;
 pub mod hash;

@@ -129,7 +129,7 @@ pub enum WriteAt {
     /// To the end of the file as it is when the operation is applied (`O_APPEND`).
     End,
     /// To this offset, from memory that a program has mapped: no call of write(2), so the file keeps
-    /// its privileges.
+    /// its privileges; and its length: what lies behind the end is dropped.
     Mapped(u64),
 }
 

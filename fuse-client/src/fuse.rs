@@ -21,6 +21,7 @@ mod device;
 mod dispatch;
 mod encode;
 mod grow;
+mod inbox;
 mod inflight;
 mod init;
 mod notify;
@@ -47,6 +48,7 @@ pub use device::Device;
 pub use notify::{Length, Notifier};
 
 use device::Received;
+use inbox::{Inbox, Message};
 
 /// Largest write, and largest read: 1 MiB.
 const IO_BYTES: usize = holdfast_core::limits::IO_BYTES_MAX;
@@ -112,12 +114,13 @@ impl Connection {
         for _ in 1..threads {
             queues.push(Arc::new(device.clone_queue()?));
         }
-        let crew = Crew::new();
+        let (crew, buffers) = (Crew::new(), inbox::buffers());
         for (number, queue) in queues.into_iter().enumerate() {
             let (dispatcher, sender, crew) = (Arc::clone(&dispatcher), sender.clone(), Arc::clone(&crew));
+            let inbox = Inbox::new(&buffers);
             let serve = move || {
-                let ended =
-                    if number == 0 { lead(&queue, &dispatcher, &crew) } else { help(&queue, &dispatcher, &crew) };
+                let serve = if number == 0 { lead } else { help };
+                let ended = serve(&queue, &dispatcher, &crew, inbox);
                 crew.end();
                 // A full channel means that another thread has said so already.
                 let _ = sender.try_send(ended);
@@ -140,15 +143,14 @@ impl Connection {
 }
 
 /// The life of the reader that follows its requesters.
-fn lead(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>, crew: &Arc<Crew>) -> Ended {
-    let mut buffer = vec![0; BUFFER_BYTES];
+fn lead(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>, crew: &Arc<Crew>, mut inbox: Inbox) -> Ended {
     crew.lead();
     loop {
-        match queue.receive(&mut buffer) {
+        match queue.receive(inbox.room()) {
             Received::Request(len) => {
-                let message = &buffer[..len];
-                crew.read(decode::requester(message));
-                serve(queue, dispatcher, message);
+                let message = inbox.message(len);
+                crew.read(decode::requester(message.bytes()));
+                serve(queue, dispatcher, &message);
             }
             Received::Ended(ended) => return ended,
         }
@@ -156,18 +158,17 @@ fn lead(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>, crew: &Arc<Crew>) -> 
 }
 
 /// The life of another reader.
-fn help(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>, crew: &Crew) -> Ended {
-    let mut buffer = vec![0; BUFFER_BYTES];
+fn help(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>, crew: &Arc<Crew>, mut inbox: Inbox) -> Ended {
     while crew.wait_for_turn() {
-        match queue.receive(&mut buffer) {
-            Received::Request(len) => serve(queue, dispatcher, &buffer[..len]),
+        match queue.receive(inbox.room()) {
+            Received::Request(len) => serve(queue, dispatcher, &inbox.message(len)),
             Received::Ended(ended) => return ended,
         }
     }
     Ended::Unmounted
 }
 
-fn serve(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>, message: &[u8]) {
+fn serve(queue: &Arc<Device>, dispatcher: &Arc<Dispatcher>, message: &Message<'_>) {
     let handled = std::panic::catch_unwind(AssertUnwindSafe(|| dispatcher.handle(queue, message)));
     if handled.is_err() {
         tracing::error!("the handler of a request panicked; the caller got an input/output error");

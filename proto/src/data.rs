@@ -110,5 +110,19 @@ pub fn frame_hash(bytes: &[u8]) -> Result<FrameHash> {
     Ok(FrameHash(hash))
 }
 
+/// BLAKE3 hashes, one behind the other.
+///
+/// # Errors
+/// `Invalid` unless each has 32 bytes.
+pub fn frame_hashes(bytes: &[u8]) -> Result<Vec<FrameHash>> {
+    bytes.chunks(size_of::<FrameHash>()).map(frame_hash).collect()
+}
+
+/// The same on the wire.
+#[must_use]
+pub fn frame_hashes_to_wire(hashes: &[FrameHash]) -> Bytes {
+    hashes.iter().flat_map(|hash| hash.0).collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ pub mod v1 {
     pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("holdfast");
 }
 
+pub mod allocator;
 pub mod attr;
 pub mod data;
 pub mod error;

@@ -2,7 +2,8 @@
 //!
 //! | version | since | what |
 //! |---|---|---|
-//! | 1 | 0.1.0 | operations, reads, locks, invalidation |
+//! | 1 | | operations, reads, locks, invalidation |
+//! | 2 | 0.1.0 | leases, access times, files read ahead; staged data has a checksum for each frame |
 //!
 //! New fields that an old receiver may ignore need no new version. A message that it must not
 //! ignore does.
@@ -10,9 +11,9 @@
 use holdfast_core::error::{Error, ErrorKind, Result};
 
 /// Newest version that this program speaks.
-pub const PROTOCOL_NEWEST: u32 = 1;
+pub const PROTOCOL_NEWEST: u32 = 2;
 /// Oldest version that this program speaks.
-pub const PROTOCOL_OLDEST: u32 = 1;
+pub const PROTOCOL_OLDEST: u32 = 2;
 
 /// Which side of a connection the other one is, for messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

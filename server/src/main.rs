@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
+    holdfast_proto::allocator::expect_messages();
     match start(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

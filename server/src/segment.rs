@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use holdfast_core::buffers::Buffers;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::SegmentId;
 use parking_lot::Mutex;
@@ -37,6 +38,9 @@ pub use self::stage::StagedData;
 struct Written {
     id: SegmentId,
     file: Arc<dyn SegmentFile>,
+    /// Held for a write: the kernel has one writer of a file at a time, and the others would burn a
+    /// processor until it is done.
+    writing: Mutex<()>,
     /// Writes that are complete.
     writes: AtomicU64,
     /// Of these, how many are durable for sure.
@@ -77,6 +81,7 @@ pub struct Segments {
     /// Segments with frames that are staged and not yet used, and how many stages.
     pins: Arc<Mutex<HashMap<SegmentId, usize>>>,
     handles: Handles,
+    buffers: Buffers,
 }
 
 impl Segments {
@@ -120,6 +125,7 @@ impl Segments {
             tail: Mutex::new(Tail { active, next, sealed: BTreeSet::new() }),
             written: Mutex::default(),
             pins: Arc::default(),
+            buffers: read::buffers(),
         })
     }
 
@@ -222,6 +228,7 @@ impl Written {
         Self {
             id,
             file,
+            writing: Mutex::new(()),
             writes: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             listed: AtomicBool::new(listed),

@@ -23,8 +23,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
+use holdfast_core::hash::Framed;
 use holdfast_core::id::{Epoch, VolumeId};
 use holdfast_core::time::Timestamp;
 use holdfast_core::volume::{Quota, Usage};
@@ -160,22 +160,18 @@ impl Store {
     }
 
     /// Appends data to the active segment: not yet durable, not yet part of any file. Takes the
-    /// time of hashing and copying; several callers work in parallel.
+    /// time of copying; several callers work in parallel.
     ///
     /// # Errors
     /// `Invalid` for no data or more than 1 MiB; the file system's `NoSpace` when the server's
     /// disk is at its reserve (unless what a crash forgot may still be brought back);
     /// `Unavailable` when it fails.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "an owner may keep the bytes one day, and callers have no use for them"
-    )]
-    pub fn stage(&self, data: Bytes) -> Result<StagedData> {
+    pub fn stage(&self, data: impl Into<Framed>) -> Result<StagedData> {
         self.alive()?;
         if self.disk_full.load(Ordering::Relaxed) && !self.writer.lock().may_replay() {
             return Err(PosixError::NoSpace.into());
         }
-        let staged = self.segments.stage(&data);
+        let staged = self.segments.stage(&data.into());
         if staged.as_ref().is_err_and(|error| error.kind() == ErrorKind::NoSpace) {
             self.disk_full.store(true, Ordering::Relaxed);
             return Err(PosixError::NoSpace.into());

@@ -166,7 +166,10 @@ impl Played {
         let pending = [sides[0].call(&casts[0], &step), sides[1].call(&casts[1], &step)];
         let [mut on_volume, mut on_local] = pending.map(|pending| pending.wait().unwrap_or(Outcome::Lost));
         for _ in 0..LATE_TRIES {
-            if !intended::may_come_late(&self.steps, &step, &on_volume, &on_local) {
+            // A side with a defect put in is a local disk, on which nothing comes late.
+            let may_come_late =
+                sides[0].defect.is_none() && intended::may_come_late(&self.steps, &step, &on_volume, &on_local);
+            if !may_come_late {
                 break;
             }
             *self.allowed.entry(intended::LATE_LOCK).or_default() += 1;

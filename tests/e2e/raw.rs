@@ -11,6 +11,7 @@ use holdfast_proto::v1::volumes_client::VolumesClient;
 use holdfast_proto::v1::{
     ClientMessage, GetVolumeRequest, Hello, Op, OpBatch, OpOutcome, ServerMessage, VolumeRef, volume_ref,
 };
+use holdfast_proto::version::{PROTOCOL_NEWEST, PROTOCOL_OLDEST};
 use holdfast_tests::cluster::Cluster;
 use holdfast_tests::wait;
 use tokio::runtime::Runtime;
@@ -67,8 +68,8 @@ impl Raw {
 
     pub(crate) fn hello(&self, volume: &str) -> Hello {
         Hello {
-            protocol: 1,
-            protocol_oldest: 1,
+            protocol: PROTOCOL_NEWEST,
+            protocol_oldest: PROTOCOL_OLDEST,
             volume_id: self.volume_id(volume),
             session_id: self.session.to_vec().into(),
             host: "raw".into(),

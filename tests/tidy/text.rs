@@ -16,6 +16,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("fuse-client/src/fuse/clone.rs", "the ioctl that adds a queue to a FUSE connection"),
     ("fuse-client/src/fuse/grow.rs", "nothing safe names memory that cannot be read"),
     ("fuse-client/src/fuse/sched.rs", "sched_setscheduler(2) has no safe wrapper"),
+    ("proto/src/allocator.rs", "mallopt(3) has no safe wrapper"),
     ("runtime-shim/src/supervise/death.rs", "the parent-death signal is set between fork and exec"),
     ("server/src/segment/writeback.rs", "sync_file_range(2) has no safe wrapper"),
     ("volume-plugin/src/agent/kernel.rs", "fork and ioctl have no safe wrappers"),

@@ -9,6 +9,7 @@ use holdfast_core::volume::{MountPolicy, Quota, Usage, VolumeInfo, VolumeSpec};
 use holdfast_proto::error::to_status;
 use holdfast_proto::v1;
 use holdfast_proto::v1::volumes_server::{Volumes, VolumesServer};
+use holdfast_proto::version::{PROTOCOL_NEWEST, PROTOCOL_OLDEST};
 use holdfast_proto::volume::VolumeRef;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -102,8 +103,8 @@ impl Volumes for Fake {
 }
 
 async fn serve(fake: Fake, tls: Option<ServerTlsConfig>) -> ServerAddress {
-    fake.0.lock().server.protocol = 1;
-    fake.0.lock().server.protocol_oldest = 1;
+    fake.0.lock().server.protocol = PROTOCOL_NEWEST;
+    fake.0.lock().server.protocol_oldest = PROTOCOL_OLDEST;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string().parse().unwrap();
     let mut server = Server::builder();

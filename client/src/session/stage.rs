@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind};
-use holdfast_core::hash::FrameHash;
+use holdfast_core::hash::Framed;
 use holdfast_core::id::SessionId;
+use holdfast_proto::data::frame_hashes_to_wire;
 use holdfast_proto::error::from_status;
 use holdfast_proto::metadata::{SESSION_KEY, session_value};
 use holdfast_proto::v1::{self, data_client::DataClient};
@@ -28,7 +28,7 @@ pub(crate) async fn stage(shared: Arc<Shared>, job: StageJob) {
     let request = v1::StageRequest {
         stage_id: job.seq.0,
         data: job.data.clone(),
-        blake3: Bytes::copy_from_slice(&FrameHash::of(&job.data).0),
+        blake3: frame_hashes_to_wire(Framed::from(job.data.clone()).hashes()),
     };
     let mut backoff = Backoff::new();
     let mut damaged_before = false;

@@ -85,10 +85,12 @@ impl FileSystem {
     }
 }
 
-/// Whether only the owner may make this change, or who acts as one.
+/// Whether only the owner may make this change, or who acts as one. Who may write may set both times to
+/// now; one alone is for the owner (utimensat(2), with `UTIME_OMIT`), unless truncate(2) brings it along.
 fn is_for_owners(set: &SetAttr) -> bool {
     let exact = |time| matches!(time, Some(SetTime::To(_)));
-    set.mode.is_some() || set.uid.is_some() || set.gid.is_some() || exact(set.atime) || exact(set.mtime)
+    let one_time = set.size.is_none() && set.atime.is_some() != set.mtime.is_some();
+    set.mode.is_some() || set.uid.is_some() || set.gid.is_some() || one_time || exact(set.atime) || exact(set.mtime)
 }
 
 /// What is left of a change that only the owner may make, and that the kernel has allowed by this one:

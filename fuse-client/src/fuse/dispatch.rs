@@ -25,6 +25,7 @@ use super::answer::Answer;
 use super::decode::{self, Header, Request, Writing};
 use super::device::Device;
 use super::encode::{Output, Ttl, kind_of_bits};
+use super::inbox::Message;
 use super::inflight::Inflight;
 use super::notify::{Length, Notifier};
 use super::places::{Place, Places};
@@ -70,9 +71,9 @@ impl Dispatcher {
     }
 
     /// Handles one message of the kernel. Returns at once.
-    pub(super) fn handle(&self, device: &Arc<Device>, message: &[u8]) {
-        let Ok((header, input)) = decode::header(message) else {
-            tracing::error!(len = message.len(), "a message of the kernel is cut off");
+    pub(super) fn handle(&self, device: &Arc<Device>, message: &Message<'_>) {
+        let Ok((header, input)) = decode::header(message.bytes()) else {
+            tracing::error!(len = message.bytes().len(), "a message of the kernel is cut off");
             return;
         };
         let Some(opcode) = Opcode::from_number(header.opcode) else {
@@ -82,15 +83,15 @@ impl Dispatcher {
         };
         let answer = Answer::new(device, &self.stats, header.unique, opcode);
         match decode::request(opcode, input) {
-            Ok(request) => self.request(header, request, answer),
+            Ok(request) => self.request(header, request, answer, message),
             Err(decode::Malformed) => {
-                tracing::error!(?opcode, len = message.len(), "a request of the kernel is malformed");
+                tracing::error!(?opcode, len = message.bytes().len(), "a request of the kernel is malformed");
                 answer.error(PosixError::Invalid);
             }
         }
     }
 
-    fn request(&self, header: Header, request: Request<'_>, answer: Answer) {
+    fn request(&self, header: Header, request: Request<'_>, answer: Answer, message: &Message<'_>) {
         let fs = &self.fs;
         let node = self.aliases.resolve(header.node);
         let caller = Caller { uid: header.uid, gid: header.gid };
@@ -153,7 +154,7 @@ impl Dispatcher {
                 let encode = self.noting(node, flags, false, |data, answer| answer.read(data));
                 self.reply(call, fs.read(node, offset, len), encode);
             }
-            Request::Write { .. } => self.write(call, caller, node, request),
+            Request::Write { .. } => self.write(call, (caller, node), request, message),
             Request::StatFs => self.reply(call, fs.statfs(), |stat, answer| answer.body(&statfs_out(stat))),
             Request::Release { handle, flocked } => self.done(call, fs.release(Handle(handle), flocked)),
             Request::FSync | Request::FSyncDir => self.done(call, fs.fsync(node)),
@@ -371,7 +372,7 @@ impl Dispatcher {
         self.reply_or(call, reply, encode, undo);
     }
 
-    fn write(&self, call: Call, caller: Caller, node: Node, request: Request<'_>) {
+    fn write(&self, call: Call, (caller, node): (Caller, Node), request: Request<'_>, message: &Message<'_>) {
         let Request::Write { handle, offset, data, flags, kind } = request else {
             return call.answer.error(PosixError::Io);
         };
@@ -383,7 +384,7 @@ impl Dispatcher {
             _ if flags.contains(OFlag::O_APPEND) => WriteAt::End,
             _ => WriteAt::Offset(offset),
         };
-        let data = Bytes::copy_from_slice(data);
+        let data = message.keep(data);
         let reply = self.fs.write(caller, Handle(handle), at, data, flags, killer);
         let (notifier, fs) = (self.notifier.clone(), self.fs.clone());
         self.reply(call, reply, move |written, answer| {

@@ -113,6 +113,10 @@ impl State {
                     WriteAt::End => file.size,
                 };
                 let len = u32::try_from(bytes.len()).ok()?;
+                if matches!(at, WriteAt::Mapped(_)) && file.size.saturating_sub(offset) < u64::from(len) {
+                    // What lies behind the end is not the file's.
+                    return None;
+                }
                 let now = later(answering, &[file]);
                 let file = predict::written(file, offset, len, now)?;
                 let reply = OpReply::Written { offset, len, attr: file };

@@ -73,6 +73,7 @@ pub struct Mount {
 /// # Errors
 /// Those of [`Mount::start`] and [`Mount::finish`].
 pub fn run_mount(endpoint: &Endpoint, config: &MountConfig, ready: impl FnOnce(&Mount)) -> Result<()> {
+    holdfast_client::allocator::expect_messages();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("holdfast").build();
     let runtime = runtime.map_err(|error| internal("cannot start threads", error))?;
     let ended = runtime.block_on(async {

@@ -6,7 +6,7 @@ use super::{PROTOCOL_NEWEST, PROTOCOL_OLDEST, Peer, negotiate};
 
 #[test]
 fn the_newest_common_version_wins() {
-    assert_eq!(negotiate(Peer::Client, 1, PROTOCOL_NEWEST + 5).unwrap(), PROTOCOL_NEWEST);
+    assert_eq!(negotiate(Peer::Client, PROTOCOL_OLDEST, PROTOCOL_NEWEST + 5).unwrap(), PROTOCOL_NEWEST);
     assert_eq!(negotiate(Peer::Server, PROTOCOL_OLDEST, PROTOCOL_OLDEST).unwrap(), PROTOCOL_OLDEST);
 }
 

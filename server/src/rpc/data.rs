@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind};
+use holdfast_core::hash::Framed;
 use holdfast_core::id::StageId;
 use holdfast_core::limits::{INLINE_BYTES_MAX, IO_BYTES_MAX};
 use holdfast_proto::attr::inode;
-use holdfast_proto::data::frame_hash;
+use holdfast_proto::data::frame_hashes;
 use holdfast_proto::metadata::session_of;
 use holdfast_proto::v1::data_server::Data;
 use holdfast_proto::v1::{
@@ -75,15 +76,14 @@ impl Data for Service {
                 data.len()
             ))));
         }
-        let hash = frame_hash(&blake3).map_err(status)?;
+        let hashes = frame_hashes(&blake3).map_err(status)?;
         // The kernel may make us wait here, when it has too much to write.
         let staged = block_in_place(|| {
-            if hash.matches(&data) {
-                owner.stage(session, StageId(stage_id), data)
-            } else {
-                let message = format!("the data of stage {stage_id} does not match its checksum; send it again");
-                Err(Error::new(ErrorKind::Damaged, message))
-            }
+            let framed = Framed::verified(data, hashes).ok_or_else(|| {
+                let message = format!("the data of stage {stage_id} does not match its checksums; send it again");
+                Error::new(ErrorKind::Damaged, message)
+            })?;
+            owner.stage(session, StageId(stage_id), framed)
         });
         staged.map_err(status)?;
         Ok(Response::new(StageResponse {}))

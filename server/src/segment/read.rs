@@ -5,13 +5,29 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use holdfast_core::buffers::Buffers;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::hash::FrameHash;
 use holdfast_core::id::SegmentId;
+use holdfast_core::limits::{FRAME_BYTES_MAX, IO_BYTES_MAX};
 
+use super::frame::HEADER_BYTES;
 use super::store::SegmentFile;
 use super::{Segments, frame};
 use crate::meta::record::extent::Frame;
+
+/// A read of the disk for the longest read of a file: its bytes, a frame more because it may begin
+/// within one, and the headers between frames.
+const BUFFER_BYTES: usize = IO_BYTES_MAX + FRAME_BYTES_MAX + (IO_BYTES_MAX / FRAME_BYTES_MAX + 2) * HEADER_BYTES;
+/// Buffers that are kept for reads to come, at most.
+const BUFFERS_KEPT: usize = 16;
+/// Shorter reads get memory of their own length.
+const POOLED_FROM: usize = BUFFER_BYTES / 2;
+
+/// Buffers for long reads.
+pub(super) fn buffers() -> Buffers {
+    Buffers::new(BUFFER_BYTES, BUFFERS_KEPT)
+}
 
 /// A part of a frame that somebody wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +66,7 @@ impl Segments {
                     file
                 }
             };
-            read_run(&*file, run, &mut pieces)?;
+            read_run(&*file, run, &self.buffers, &mut pieces)?;
         }
         Ok(pieces)
     }
@@ -73,14 +89,25 @@ fn runs(wanted: &[Wanted]) -> Vec<Range<usize>> {
     runs
 }
 
-fn read_run(file: &dyn SegmentFile, run: &[Wanted], pieces: &mut Vec<(Bytes, FrameHash)>) -> Result<()> {
+fn read_run(
+    file: &dyn SegmentFile,
+    run: &[Wanted],
+    buffers: &Buffers,
+    pieces: &mut Vec<(Bytes, FrameHash)>,
+) -> Result<()> {
     let (first, last) = (&run[0].frame, &run[run.len() - 1].frame);
     let start = frame::content_start(first);
     let len = usize::try_from(frame::end(last).saturating_sub(start)).unwrap_or(usize::MAX);
-    let mut buffer = vec![0; len];
-    let read = file.read_at(start, &mut buffer)?;
-    buffer.truncate(read);
-    let buffer = Bytes::from(buffer);
+    let buffer = if (POOLED_FROM..=BUFFER_BYTES).contains(&len) {
+        let mut buffer = buffers.take();
+        let read = file.read_at(start, &mut buffer.room()[..len])?;
+        buffer.share(read)
+    } else {
+        let mut buffer = vec![0; len];
+        let read = file.read_at(start, &mut buffer)?;
+        buffer.truncate(read);
+        Bytes::from(buffer)
+    };
     let mut verified = None;
     for wanted in run {
         let at = usize::try_from(frame::content_start(&wanted.frame) - start).unwrap_or(usize::MAX);

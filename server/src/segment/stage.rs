@@ -5,11 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, Result};
-use holdfast_core::hash::FrameHash;
+use holdfast_core::hash::Framed;
 use holdfast_core::id::SegmentId;
-use holdfast_core::limits::{FRAME_BYTES_MAX, IO_BYTES_MAX};
+use holdfast_core::limits::IO_BYTES_MAX;
 use parking_lot::Mutex;
 
 use super::frame::{self, HEADER_BYTES};
@@ -64,23 +63,23 @@ impl Drop for Pin {
 }
 
 impl Segments {
-    /// Appends data, cut into frames of at most 64 KiB. Not durable until the segment is synced.
+    /// Appends the frames of data. Not durable until the segment is synced.
     /// Several callers work in parallel.
     ///
     /// # Errors
     /// `Invalid` for no data or more than 1 MiB, `NoSpace` when the disk is full, `Unavailable`
     /// when it fails.
-    pub fn stage(&self, data: &Bytes) -> Result<StagedData> {
-        if data.is_empty() || data.len() > IO_BYTES_MAX {
-            let message = format!("{} bytes cannot be staged at a time; send 1 byte to 1 MiB", data.len());
+    pub fn stage(&self, data: &Framed) -> Result<StagedData> {
+        let len = data.data().len();
+        if !(1..=IO_BYTES_MAX).contains(&len) {
+            let message = format!("{len} bytes cannot be staged at a time; send 1 byte to 1 MiB");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let contents: Vec<&[u8]> = data.chunks(FRAME_BYTES_MAX).collect();
-        let hashes: Vec<FrameHash> = contents.iter().map(|content| FrameHash::of(content)).collect();
-        let (segment, start, pin) = self.reserve((data.len() + contents.len() * HEADER_BYTES) as u64)?;
+        let count = data.frames().len();
+        let (segment, start, pin) = self.reserve((len + count * HEADER_BYTES) as u64)?;
         let mut position = start;
-        let mut frames = Vec::with_capacity(contents.len());
-        for (content, hash) in contents.iter().zip(hashes) {
+        let mut frames = Vec::with_capacity(count);
+        for (content, hash) in data.frames() {
             let len = u32::try_from(content.len()).unwrap_or(u32::MAX);
             let frame = Frame { segment: segment.id, position, len, hash };
             position = frame::end(&frame);
@@ -88,8 +87,11 @@ impl Segments {
         }
         let headers: Vec<[u8; HEADER_BYTES]> = frames.iter().map(frame::encode_header).collect();
         let parts: Vec<&[u8]> =
-            headers.iter().zip(&contents).flat_map(|(header, content)| [&header[..], *content]).collect();
-        segment.file.write_at(start, &parts)?;
+            headers.iter().zip(data.frames()).flat_map(|(header, (content, _))| [&header[..], content]).collect();
+        {
+            let _one = segment.writing.lock();
+            segment.file.write_at(start, &parts)?;
+        }
         segment.writes.fetch_add(1, Ordering::AcqRel);
         self.written.lock().entry(segment.id).or_insert_with(|| Arc::clone(&segment));
         start_writeback(&segment, position);

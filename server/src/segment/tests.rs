@@ -38,7 +38,7 @@ fn staged_bytes_come_back_whole_and_in_part() {
     on_every_store(|store| {
         let segments = open(store, &BTreeMap::new());
         let bytes = data(1, 200_000);
-        let staged = segments.stage(&bytes).unwrap();
+        let staged = segments.stage(&bytes.clone().into()).unwrap();
         assert_eq!(staged.frames().iter().map(|frame| frame.len).collect::<Vec<_>>(), [65_536, 65_536, 65_536, 3392]);
         let read = segments.read(&whole(&staged)).unwrap();
         assert!(read.iter().all(|(piece, hash)| hash.matches(piece)));
@@ -64,10 +64,10 @@ fn staged_bytes_come_back_whole_and_in_part() {
 fn full_segments_are_sealed_and_empty_ones_can_go() {
     on_every_store(|store| {
         let segments = open(Arc::clone(&store), &BTreeMap::new());
-        let first = segments.stage(&data(1, 1 << 20)).unwrap();
-        let second = segments.stage(&data(2, 1 << 20)).unwrap();
+        let first = segments.stage(&data(1, 1 << 20).into()).unwrap();
+        let second = segments.stage(&data(2, 1 << 20).into()).unwrap();
         assert!(segments.take_sealed().is_empty());
-        let third = segments.stage(&data(3, 1 << 20)).unwrap();
+        let third = segments.stage(&data(3, 1 << 20).into()).unwrap();
         assert_eq!([&first, &second, &third].map(|staged| staged.frames()[0].segment.0), [1, 1, 2]);
         assert_eq!(segments.take_sealed(), BTreeSet::from([SegmentId(1)]));
         assert!(!segments.is_idle(SegmentId(1)), "staged data waits in it");
@@ -88,10 +88,10 @@ fn full_segments_are_sealed_and_empty_ones_can_go() {
 fn an_active_segment_that_nobody_uses_is_sealed_early() {
     on_every_store(|store| {
         let segments = open(Arc::clone(&store), &BTreeMap::new());
-        drop(segments.stage(&data(1, 1000)).unwrap());
+        drop(segments.stage(&data(1, 1000).into()).unwrap());
         segments.seal_unused(|_| true);
         assert!(segments.take_sealed().is_empty(), "too small to matter");
-        let staged = segments.stage(&data(2, 1 << 20)).unwrap();
+        let staged = segments.stage(&data(2, 1 << 20).into()).unwrap();
         segments.seal_unused(|_| true);
         assert!(segments.take_sealed().is_empty(), "staged data waits in it");
         drop(staged);
@@ -100,7 +100,7 @@ fn an_active_segment_that_nobody_uses_is_sealed_early() {
         segments.seal_unused(|_| true);
         assert_eq!(segments.take_sealed(), BTreeSet::from([SegmentId(1)]));
         assert!(segments.is_idle(SegmentId(1)));
-        assert_eq!(segments.stage(&data(3, 10)).unwrap().frames()[0].segment, SegmentId(2));
+        assert_eq!(segments.stage(&data(3, 10).into()).unwrap().frames()[0].segment, SegmentId(2));
     });
 }
 
@@ -108,7 +108,7 @@ fn an_active_segment_that_nobody_uses_is_sealed_early() {
 fn a_flipped_bit_is_found_and_named() {
     let store = MemorySegments::new();
     let segments = open(Arc::new(store.clone()), &BTreeMap::new());
-    let staged = segments.stage(&data(1, 70_000)).unwrap();
+    let staged = segments.stage(&data(1, 70_000).into()).unwrap();
     store.flip_bit(SegmentId(1), 70_100);
     let wanted = whole(&staged);
     segments.read(&wanted[..1]).unwrap();
@@ -121,9 +121,9 @@ fn a_flipped_bit_is_found_and_named() {
 fn what_is_synced_survives_a_power_cut() {
     let store = MemorySegments::new();
     let segments = open(Arc::new(store.clone()), &BTreeMap::new());
-    let kept = segments.stage(&data(1, 100_000)).unwrap();
+    let kept = segments.stage(&data(1, 100_000).into()).unwrap();
     segments.sync(&BTreeSet::from([SegmentId(1)])).unwrap();
-    let lost = segments.stage(&data(2, 100_000)).unwrap();
+    let lost = segments.stage(&data(2, 100_000).into()).unwrap();
     let accounts = BTreeMap::from([account(&kept)]);
     store.crash();
     let segments = open(Arc::new(store), &accounts);
@@ -136,15 +136,16 @@ fn what_is_synced_survives_a_power_cut() {
 fn opening_cuts_and_removes_what_the_metadata_does_not_know() {
     on_every_store(|store| {
         let segments = open(Arc::clone(&store), &BTreeMap::new());
-        let known = segments.stage(&data(1, 10_000)).unwrap();
-        let unknown = segments.stage(&data(2, 1 << 20)).unwrap();
-        let elsewhere = [segments.stage(&data(3, 1 << 20)).unwrap(), segments.stage(&data(4, 1 << 20)).unwrap()];
+        let known = segments.stage(&data(1, 10_000).into()).unwrap();
+        let unknown = segments.stage(&data(2, 1 << 20).into()).unwrap();
+        let elsewhere =
+            [segments.stage(&data(3, 1 << 20).into()).unwrap(), segments.stage(&data(4, 1 << 20).into()).unwrap()];
         assert_eq!(elsewhere[1].frames()[0].segment, SegmentId(2));
         let accounts = BTreeMap::from([account(&known)]);
         drop((segments, unknown, elsewhere));
         let segments = open(Arc::clone(&store), &accounts);
         assert_eq!(store.list().unwrap(), BTreeMap::from([(SegmentId(1), 10_064)]));
-        let more = segments.stage(&data(5, 100)).unwrap();
+        let more = segments.stage(&data(5, 100).into()).unwrap();
         assert_eq!((more.frames()[0].segment, more.frames()[0].position), (SegmentId(1), 10_064));
         segments.read(&whole(&known)).unwrap();
     });
@@ -154,12 +155,12 @@ fn opening_cuts_and_removes_what_the_metadata_does_not_know() {
 fn a_segment_without_its_end_is_not_written_to() {
     on_every_store(|store| {
         let segments = open(Arc::clone(&store), &BTreeMap::new());
-        let known = segments.stage(&data(1, 10_000)).unwrap();
+        let known = segments.stage(&data(1, 10_000).into()).unwrap();
         let accounts = BTreeMap::from([account(&known)]);
         store.open(SegmentId(1)).unwrap().unwrap().truncate(5000).unwrap();
         let segments = open(Arc::clone(&store), &accounts);
         assert_eq!(segments.read(&whole(&known)).unwrap_err().kind(), ErrorKind::Damaged);
-        assert_eq!(segments.stage(&data(5, 100)).unwrap().frames()[0].segment, SegmentId(2));
+        assert_eq!(segments.stage(&data(5, 100).into()).unwrap().frames()[0].segment, SegmentId(2));
     });
 }
 
@@ -173,7 +174,7 @@ fn many_stage_at_the_same_time() {
                 threads.spawn(move || {
                     for round in 0..20_u8 {
                         let bytes = data(seed, 90_000 + usize::from(round));
-                        let staged = segments.stage(&bytes).unwrap();
+                        let staged = segments.stage(&bytes.clone().into()).unwrap();
                         segments.sync(&BTreeSet::from([staged.frames()[0].segment])).unwrap();
                         let read = segments.read(&whole(&staged)).unwrap();
                         assert_eq!(read.iter().flat_map(|(piece, _)| piece.to_vec()).collect::<Vec<u8>>(), bytes);
@@ -187,8 +188,8 @@ fn many_stage_at_the_same_time() {
 #[test]
 fn stages_have_limits() {
     let segments = open(Arc::new(MemorySegments::new()), &BTreeMap::new());
-    assert_eq!(segments.stage(&Bytes::new()).unwrap_err().kind(), ErrorKind::Invalid);
-    assert_eq!(segments.stage(&data(1, (1 << 20) + 1)).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(segments.stage(&Bytes::new().into()).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(segments.stage(&data(1, (1 << 20) + 1).into()).unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(segments.next(), SegmentId(1), "what is refused makes no segment");
 }
 
@@ -196,7 +197,7 @@ fn stages_have_limits() {
 fn headers_tell_what_a_segment_holds() {
     let store = MemorySegments::new();
     let segments = open(Arc::new(store.clone()), &BTreeMap::new());
-    let staged = segments.stage(&data(1, 70_000)).unwrap();
+    let staged = segments.stage(&data(1, 70_000).into()).unwrap();
     let file = store.open(SegmentId(1)).unwrap().unwrap();
     let mut found: Vec<Frame> = Vec::new();
     loop {

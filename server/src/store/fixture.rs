@@ -213,12 +213,16 @@ impl Volume {
     }
 
     pub(crate) fn write_staged(&self, ino: InodeId, offset: u64, data: &[u8]) -> Reply {
+        self.write_staged_at(ino, WriteAt::Offset(offset), data)
+    }
+
+    pub(crate) fn write_staged_at(&self, ino: InodeId, at: WriteAt, data: &[u8]) -> Reply {
         let staged = match self.store.stage(Bytes::copy_from_slice(data)) {
             Ok(staged) => staged,
             refused => return Err(posix(refused)),
         };
         let data = WriteData::Staged { stage: StageId(1), len: u32::try_from(data.len()).unwrap() };
-        let op = Op::Write { ino, at: WriteAt::Offset(offset), data, kill_privileges: false };
+        let op = Op::Write { ino, at, data, kill_privileges: false };
         self.logged(op, Some(staged), None).result
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, Result};
+use holdfast_core::hash::Framed;
 use holdfast_core::id::{Seq, SessionId, StageId};
 use holdfast_core::limits::STAGED_BYTES_MAX;
 use holdfast_core::session::BootTime;
@@ -93,11 +93,11 @@ impl Owner {
     ///
     /// # Errors
     /// `SessionLost` for a session that is not here; what the store says, when it has no room.
-    pub(crate) fn stage(&self, session: SessionId, stage: StageId, data: Bytes) -> Result<()> {
+    pub(crate) fn stage(&self, session: SessionId, stage: StageId, data: Framed) -> Result<()> {
         if self.knows_stage(session, stage)? {
             return Ok(());
         }
-        let len = data.len();
+        let len = data.data().len();
         let staged = self.store.stage(data)?;
         let mut state = self.lock();
         let Some(member) = state.members.get_mut(&session).filter(|member| !member.is_leaving()) else {

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, PosixError};
-use holdfast_core::hash::FrameHash;
+use holdfast_core::hash::Framed;
+use holdfast_proto::data::frame_hashes_to_wire;
 use holdfast_proto::error::{from_status, posix_error};
 use holdfast_proto::metadata::{SESSION_KEY, session_value};
 use holdfast_proto::v1::client_message::Message as Say;
 use holdfast_proto::v1::server_message::Message as Hear;
 use holdfast_proto::v1::{self, op::Op};
+use holdfast_proto::version::{PROTOCOL_NEWEST, PROTOCOL_OLDEST};
 use holdfast_server::Fatal;
 use holdfast_server::clock::{Clock, ManualClock, SystemClock};
 use holdfast_server::config::{Config, LeaseTimes};
@@ -133,8 +135,8 @@ const SESSIONLESS: holdfast_core::id::SessionId = holdfast_core::id::SessionId([
 /// A Hello of a new session.
 pub(crate) fn hello(volume: &str, number: u8) -> v1::Hello {
     v1::Hello {
-        protocol: 1,
-        protocol_oldest: 1,
+        protocol: PROTOCOL_NEWEST,
+        protocol_oldest: PROTOCOL_OLDEST,
         volume_id: volume.into(),
         session_id: Bytes::from(vec![number; 16]),
         host: format!("host-{number}"),
@@ -354,8 +356,9 @@ impl Peer {
     }
 
     pub(crate) async fn stage(&self, stage_id: u64, data: &[u8]) -> Result<(), Error> {
-        let blake3 = Bytes::copy_from_slice(&FrameHash::of(data).0);
-        let request = v1::StageRequest { stage_id, data: Bytes::copy_from_slice(data), blake3 };
+        let data = Bytes::copy_from_slice(data);
+        let blake3 = frame_hashes_to_wire(Framed::from(data.clone()).hashes());
+        let request = v1::StageRequest { stage_id, data, blake3 };
         self.data().stage(self.request(request)).await.map(drop).map_err(from_status)
     }
 }

@@ -4,6 +4,7 @@ use holdfast_core::error::ErrorKind;
 use holdfast_proto::v1;
 use holdfast_proto::v1::client_message::Message as Say;
 use holdfast_proto::v1::server_message::Message as Hear;
+use holdfast_proto::version::PROTOCOL_NEWEST;
 
 use crate::rig::{Rig, append, create, hello, open, unlink};
 
@@ -12,7 +13,7 @@ async fn a_welcome_tells_the_terms() {
     let rig = Rig::new().await;
     let volume = rig.volume("v").await;
     let (_peer, welcome) = rig.hello(hello(&volume, 1)).await.unwrap();
-    assert_eq!((welcome.protocol, welcome.root_ino, welcome.lease_ms, welcome.heartbeat_ms), (1, 1, 1000, 200));
+    assert_eq!((welcome.protocol, welcome.root_ino, welcome.lease_ms, welcome.heartbeat_ms), (PROTOCOL_NEWEST, 1, 1000, 200));
     assert_eq!((welcome.applied_seq, welcome.durable_seq, welcome.resumed), (0, 0, false));
     assert!(welcome.epoch > 0);
 }

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind};
-use holdfast_core::hash::FrameHash;
+use holdfast_core::hash::{FrameHash, Framed};
 use holdfast_core::id::SessionId;
+use holdfast_proto::data::frame_hashes_to_wire;
 use holdfast_proto::error::to_status;
 use holdfast_proto::metadata::{bearer_of, session_of};
 use holdfast_proto::v1::client_message::Message as Said;
@@ -263,7 +264,7 @@ impl World {
                 kept.waiting.clear();
                 kept.syncs.clear();
                 kept.say(Answer::Welcome(v1::Welcome {
-                    protocol: 1,
+                    protocol: holdfast_proto::version::PROTOCOL_NEWEST,
                     epoch,
                     applied_seq: applied,
                     durable_seq: kept.durable,
@@ -465,7 +466,7 @@ impl Data for Service {
     async fn stage(&self, request: Request<v1::StageRequest>) -> Result<Response<v1::StageResponse>, Status> {
         let session = self.session(&request)?;
         let stage = request.into_inner();
-        assert_eq!(stage.blake3[..], FrameHash::of(&stage.data).0);
+        assert_eq!(stage.blake3, frame_hashes_to_wire(Framed::from(stage.data.clone()).hashes()));
         let mut world = self.world.lock();
         world.stagings += 1;
         if let Some(kind) = world.mood.refuse_stage {

@@ -39,12 +39,24 @@ pub(super) fn write(
     if len == 0 {
         return Ok(OpReply::Written { offset, len, attr: inode.attr(ino) });
     }
-    let range = ByteRange::new(offset, u64::from(len)).ok_or(PosixError::FileTooLarge)?;
+    // What a mapping has behind the end of the file is not the file's (mmap(2)). The kernel sends it when
+    // it has not heard yet that another host has made the file shorter.
+    let kept = match at {
+        WriteAt::Mapped(_) => inode.size.saturating_sub(offset).min(u64::from(len)),
+        WriteAt::Offset(_) | WriteAt::End => u64::from(len),
+    };
+    if kept == 0 {
+        return Ok(OpReply::Written { offset, len, attr: inode.attr(ino) });
+    }
+    let range = ByteRange::new(offset, kept).ok_or(PosixError::FileTooLarge)?;
     txn.take_space();
     extents::clear(txn, &mut inode, range.start(), range.end())?;
     match data {
-        WriteData::Inline(bytes) => put_inline(txn, &mut inode, offset, bytes)?,
-        WriteData::Staged { .. } => put_frames(txn, &mut inode, offset, staged),
+        WriteData::Inline(bytes) => {
+            let kept = bytes.slice(..usize::try_from(kept).unwrap_or(bytes.len()));
+            put_inline(txn, &mut inode, offset, &kept)?;
+        }
+        WriteData::Staged { .. } => put_frames(txn, &mut inode, range, staged),
     }
     grew(txn, &mut inode, range.end());
     if !matches!(at, WriteAt::Mapped(_)) {
@@ -78,11 +90,16 @@ fn takes_privileges(txn: &mut Txn<'_>, ino: InodeId, inode: &mut Inode, kill_pri
     access::content_changes(txn, ino, inode, kill_privileges, true)
 }
 
-fn put_frames(txn: &mut Txn<'_>, inode: &mut Inode, offset: u64, frames: &[Frame]) {
-    let mut at = offset;
+/// Puts as much of the frames as the range takes.
+fn put_frames(txn: &mut Txn<'_>, inode: &mut Inode, range: ByteRange, frames: &[Frame]) {
+    let mut at = range.start();
     for frame in frames {
-        extents::put(txn, inode, at, &Content::Framed { frame: *frame, skip: 0, len: frame.len });
-        at += u64::from(frame.len);
+        let len = u32::try_from(range.end() - at).map_or(frame.len, |left| left.min(frame.len));
+        if len == 0 {
+            break;
+        }
+        extents::put(txn, inode, at, &Content::Framed { frame: *frame, skip: 0, len });
+        at += u64::from(len);
     }
 }
 

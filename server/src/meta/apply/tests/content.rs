@@ -5,7 +5,7 @@ use holdfast_core::attr::FileKind;
 use holdfast_core::error::PosixError::*;
 use holdfast_core::id::InodeId;
 use holdfast_core::limits::FILE_BYTES_MAX;
-use holdfast_core::op::{AllocateMode, NewNode, OpReply};
+use holdfast_core::op::{AllocateMode, NewNode, Op, OpReply, WriteAt, WriteData};
 
 use crate::store::fixture::{ROOT, Volume, noise, posix};
 
@@ -54,6 +54,29 @@ fn holes_read_as_zeros() {
     assert!(volume.read(file, 1_000_003, 10).is_empty());
     assert!(volume.read(file, u64::MAX, 10).is_empty());
     assert_eq!(volume.read(file, 0, 4), [0; 4]);
+}
+
+#[test]
+fn what_a_mapping_has_behind_the_end_is_not_written() {
+    let volume = Volume::new();
+    let file = volume.file(ROOT, "f").unwrap();
+    let page = noise(1, 4096);
+    let inline = |offset, bytes: &[u8]| {
+        let (at, data) = (WriteAt::Mapped(offset), WriteData::Inline(Bytes::copy_from_slice(bytes)));
+        volume.attr_of(Op::Write { ino: file, at, data, kill_privileges: false }).unwrap()
+    };
+    volume.write(file, 0, &[0; 5000]).unwrap();
+    let attr = inline(4096, &page);
+    assert_eq!((attr.size, attr.allocated), (5000, 5000));
+    assert_eq!(volume.content(file)[4096..], page[..904]);
+    assert_eq!((inline(5000, &page), inline(9000, &page)), (attr, attr), "nothing of it is the file's");
+    // The same of what is staged, frame by frame.
+    let large = noise(2, 200_000);
+    volume.write(file, 149_999, b"x").unwrap();
+    volume.write_staged_at(file, WriteAt::Mapped(4096), &large).unwrap();
+    assert_eq!(volume.attr(file).size, 150_000);
+    assert!(volume.content(file)[4096..] == large[..150_000 - 4096]);
+    volume.sound();
 }
 
 #[test]
