@@ -13,7 +13,10 @@ async fn a_welcome_tells_the_terms() {
     let rig = Rig::new().await;
     let volume = rig.volume("v").await;
     let (_peer, welcome) = rig.hello(hello(&volume, 1)).await.unwrap();
-    assert_eq!((welcome.protocol, welcome.root_ino, welcome.lease_ms, welcome.heartbeat_ms), (PROTOCOL_NEWEST, 1, 1000, 200));
+    assert_eq!(
+        (welcome.protocol, welcome.root_ino, welcome.lease_ms, welcome.heartbeat_ms),
+        (PROTOCOL_NEWEST, 1, 1000, 200)
+    );
     assert_eq!((welcome.applied_seq, welcome.durable_seq, welcome.resumed), (0, 0, false));
     assert!(welcome.epoch > 0);
 }
