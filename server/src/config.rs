@@ -15,6 +15,8 @@ use std::time::Duration;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::session::{HEARTBEAT_DEFAULT, LEASE_DEFAULT};
 
+use crate::store::Pending;
+
 pub use args::Args;
 
 /// Where a server listens unless told otherwise.
@@ -112,13 +114,23 @@ pub struct CommitPolicy {
     pub age_max: Duration,
     /// As soon as they take so many bytes of memory.
     pub bytes: u64,
+    /// As soon as they name so many bytes of staged data: what its writer keeps until it is durable.
+    pub data_bytes: u64,
     /// Operations wait while so many bytes are applied and not durable.
     pub backlog_bytes_max: u64,
 }
 
+impl CommitPolicy {
+    /// Whether there is enough to commit, however young it is.
+    #[must_use]
+    pub const fn is_due(&self, pending: &Pending) -> bool {
+        pending.uncommitted_bytes >= self.bytes || pending.uncommitted_data_bytes >= self.data_bytes
+    }
+}
+
 impl Default for CommitPolicy {
     fn default() -> Self {
-        Self { age_max: Duration::from_millis(100), bytes: 8 << 20, backlog_bytes_max: 32 << 20 }
+        Self { age_max: Duration::from_millis(100), bytes: 8 << 20, data_bytes: 16 << 20, backlog_bytes_max: 32 << 20 }
     }
 }
 

@@ -103,7 +103,7 @@ pub(crate) const ALL: &[Allowed] = &[
     },
     Allowed {
         name: "names in an open directory that another host has removed or moved",
-        reason: "the kernel looks at rights and types first, and learns from the answer that the directory is gone, or that it is the one to be moved",
+        reason: "the kernel looks at rights, types and who is above whom first, and learns from the answer that the directory is gone, or that it is the one to be moved",
         handling: Handling::Ends(|before, step, volume, local| {
             let through_handle = match &step.call {
                 Call::Open { at, .. }
@@ -118,7 +118,10 @@ pub(crate) const ALL: &[Allowed] = &[
             let removed = elsewhere(before, step, |call| matches!(call, Call::Rmdir { .. } | Call::Rename { .. }));
             let failed = |outcome: &Outcome, errno| *outcome == Outcome::Failed(errno);
             let into_itself = matches!(step.call, Call::Rename { .. }) && failed(local, Errno::EINVAL);
-            let earlier = [Errno::EACCES, Errno::EPERM, Errno::ENOTDIR].iter().any(|errno| failed(volume, *errno));
+            let kin = matches!(step.call, Call::Rename { .. })
+                && [Errno::EINVAL, Errno::ENOTEMPTY].iter().any(|errno| failed(volume, *errno));
+            let earlier =
+                kin || [Errno::EACCES, Errno::EPERM, Errno::ENOTDIR].iter().any(|errno| failed(volume, *errno));
             let first = earlier && (failed(local, Errno::ENOENT) || into_itself);
             through_handle && removed && first
         }),

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use holdfast_tests::cluster::{Cluster, Options};
 use holdfast_tests::mount::Mount;
+use holdfast_tests::random::torture;
 use holdfast_tests::wait::Watchdog;
 
 /// One volume, mounted on two hosts.
@@ -43,7 +44,7 @@ impl Pair {
     }
 
     fn with(name: &str, options: Options) -> Self {
-        let watchdog = Watchdog::start(name, Duration::from_secs(240));
+        let watchdog = Watchdog::start(name, Duration::from_secs(if torture() { 3600 } else { 240 }));
         let cluster = Cluster::lan_with(&["host-a", "host-b"], options);
         cluster.volume("shared");
         let (a, b) = (cluster.mount(0, "shared"), cluster.mount(1, "shared"));

@@ -59,10 +59,28 @@ impl Random {
 /// When `HOLDFAST_SEED` is not a number, or the machine has no randomness.
 #[must_use]
 pub fn seed(test: &str) -> u64 {
-    let seed = match env::var("HOLDFAST_SEED") {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("HOLDFAST_SEED is {text:?}, not a number")),
-        Err(_) => getrandom::u64().unwrap_or_else(|error| panic!("no randomness: {error}")) >> 16,
-    };
+    say(test, asked().unwrap_or_else(fresh))
+}
+
+/// The same of a test that plays the same in every `make test`, with the seed `quick`.
+///
+/// # Panics
+/// As [`seed`].
+#[must_use]
+pub fn seed_of(test: &str, quick: u64) -> u64 {
+    say(test, asked().unwrap_or_else(|| if torture() { fresh() } else { quick }))
+}
+
+fn asked() -> Option<u64> {
+    let text = env::var("HOLDFAST_SEED").ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("HOLDFAST_SEED is {text:?}, not a number")))
+}
+
+fn fresh() -> u64 {
+    getrandom::u64().unwrap_or_else(|error| panic!("no randomness: {error}")) >> 16
+}
+
+fn say(test: &str, seed: u64) -> u64 {
     eprintln!("{test}: HOLDFAST_SEED={seed}");
     seed
 }

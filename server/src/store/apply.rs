@@ -81,7 +81,8 @@ impl Store {
         if let Some(session) = writer.sessions.get_mut(&session) {
             session.record(applied.clone());
         }
-        settle(&mut writer, overlays, effects, Some(context.now));
+        let data_bytes = staged.iter().map(|frame| u64::from(frame.len)).sum();
+        settle(&mut writer, overlays, effects, Some((context.now, data_bytes)));
         Ok(applied)
     }
 
@@ -123,22 +124,25 @@ impl Store {
 /// Memory and disk that the outcome of an operation takes until its client has it, about.
 const OUTCOME_BYTES: u64 = 200;
 
-/// Lays what an operation changed over the active overlay, at once for all readers.
+/// Lays what an operation changed over the active overlay, at once for all readers. `logged`: it is one of
+/// a session's, of this time and with so many bytes of staged data.
 fn settle(
     writer: &mut Writer,
     overlays: RwLockUpgradableReadGuard<'_, Overlays>,
     effects: Option<Effects>,
-    now: Option<Timestamp>,
+    logged: Option<(Timestamp, u64)>,
 ) {
     let mut overlays = RwLockUpgradableReadGuard::upgrade(overlays);
-    overlays.outcome_bytes += if now.is_some() { OUTCOME_BYTES } else { 0 };
+    let (outcome_bytes, data_bytes) = logged.map_or((0, 0), |(_, data_bytes)| (OUTCOME_BYTES, data_bytes));
+    overlays.outcome_bytes += outcome_bytes;
+    overlays.data_bytes += data_bytes;
     if let Some(effects) = effects {
         writer.take_effects(&effects);
         overlays.usage = effects.usage;
         overlays.active.absorb(effects.changes);
     }
     writer.dirty = true;
-    let oldest = overlays.oldest.or(now).unwrap_or_default();
+    let oldest = overlays.oldest.or(logged.map(|(now, _)| now)).unwrap_or_default();
     overlays.oldest = Some(oldest);
 }
 

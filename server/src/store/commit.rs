@@ -57,6 +57,7 @@ impl Store {
         overlays.flushing = Some(Arc::clone(&overlay));
         overlays.oldest = None;
         overlays.outcome_bytes = 0;
+        overlays.data_bytes = 0;
         Some((overlay, sealed))
     }
 

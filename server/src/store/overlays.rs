@@ -20,6 +20,8 @@ pub(super) struct Overlays {
     pub(super) usage: Usage,
     /// What the outcomes of operations take that no commit has taken up.
     pub(super) outcome_bytes: u64,
+    /// Staged data that became part of files and that no commit has taken up.
+    pub(super) data_bytes: u64,
     /// When the first operation came of those that no commit has taken up.
     pub(super) oldest: Option<Timestamp>,
 }
@@ -33,6 +35,11 @@ impl Overlays {
     pub(super) fn pending(&self) -> Pending {
         let uncommitted_bytes = self.active.bytes() as u64 + self.outcome_bytes;
         let flushing_bytes = self.flushing.as_ref().map_or(0, |flushing| flushing.bytes() as u64);
-        Pending { bytes: uncommitted_bytes + flushing_bytes, uncommitted_bytes, oldest: self.oldest }
+        Pending {
+            bytes: uncommitted_bytes + flushing_bytes,
+            uncommitted_bytes,
+            uncommitted_data_bytes: self.data_bytes,
+            oldest: self.oldest,
+        }
     }
 }

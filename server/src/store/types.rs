@@ -112,6 +112,8 @@ pub struct Pending {
     pub bytes: u64,
     /// Of these, what the next commit will write.
     pub uncommitted_bytes: u64,
+    /// Bytes of staged data that became part of files and that no commit has taken up.
+    pub uncommitted_data_bytes: u64,
     /// [`ApplyContext::now`] of the oldest operation that no commit has taken up; `None`: there is
     /// nothing to commit.
     pub oldest: Option<Timestamp>,

@@ -220,7 +220,7 @@ impl Owner {
             if !matches!(state.phase, Phase::Replaying { .. }) {
                 return state;
             }
-            if self.store.pending().uncommitted_bytes >= self.settings.commit.bytes {
+            if self.settings.commit.is_due(&self.store.pending()) {
                 state = self.commit(state);
             }
         }

@@ -165,7 +165,7 @@ impl Owner {
                 Some(Hindrance::Nothing | Hindrance::Stage | Hindrance::Lease) => break,
             }
         }
-        if state.dirty && self.store.pending().uncommitted_bytes >= self.settings.commit.bytes {
+        if state.dirty && self.settings.commit.is_due(&self.store.pending()) {
             self.demand_commit(state);
         }
     }

@@ -1,11 +1,13 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use bytes::Bytes;
 use holdfast_core::attr::Attr;
 use holdfast_core::error::ErrorKind;
 use holdfast_core::error::PosixError::Exists;
 use holdfast_core::id::{CommitSeq, Seq, SessionId};
 use holdfast_core::op::{AppliedOp, Caller, LoggedOp, NewNode, Op, OpReply};
 
+use crate::config::CommitPolicy;
 use crate::store::ApplyContext;
 use crate::store::fixture::{ROOT, SESSION, Volume, mode, name, session_info};
 
@@ -138,4 +140,23 @@ fn every_owner_has_a_higher_epoch() {
     let second = volume.store.epoch();
     let volume = volume.crash();
     assert!(!volume.store.clean() && volume.store.epoch() > second);
+}
+
+#[test]
+fn staged_data_waits_for_a_commit_once_it_is_part_of_a_file() {
+    let volume = Volume::new();
+    let file = volume.file(ROOT, "f").unwrap();
+    volume.store.commit().unwrap();
+    let waiting = || volume.store.pending().uncommitted_data_bytes;
+    drop(volume.store.stage(Bytes::from(vec![1; 100_000])).unwrap());
+    volume.write(file, 0, b"inline").unwrap();
+    assert_eq!(waiting(), 0);
+    volume.write_staged(file, 0, &[2; 200_000]).unwrap();
+    volume.write_staged(file, 100_000, &[3; 300_000]).unwrap();
+    assert_eq!(waiting(), 500_000, "also what replaces it");
+    let policy = CommitPolicy { data_bytes: 500_001, ..CommitPolicy::default() };
+    assert!(!policy.is_due(&volume.store.pending()));
+    assert!(CommitPolicy { data_bytes: 500_000, ..policy }.is_due(&volume.store.pending()));
+    volume.store.commit().unwrap();
+    assert_eq!(waiting(), 0);
 }
