@@ -265,7 +265,7 @@ impl Played {
     fn compare(&mut self, volume: &Tree, other: &Tree, one_volume: bool) -> Option<Difference> {
         let mut places = tree::compare(volume, other, one_volume);
         places.retain(|place| {
-            let allowed = intended::tree(place, one_volume);
+            let allowed = intended::tree(&self.steps, place, one_volume);
             allowed.iter().for_each(|allowed| *self.allowed.entry(allowed.name).or_default() += 1);
             allowed.is_none()
         });
