@@ -8,7 +8,9 @@
 /// Blocks from this size on come from the kernel and go back to it: longer than any message.
 const KERNEL_BYTES_FROM: libc::c_int = 4 << 20;
 /// Free memory at the end of a heap that is not given back.
-const FREE_BYTES_KEPT: libc::c_int = 32 << 20;
+const FREE_BYTES_KEPT: libc::c_int = 16 << 20;
+/// Heaps, each of which keeps memory of its own; by default there are eight for each processor.
+const HEAPS_MAX: libc::c_int = 4;
 
 /// Sets the allocator up for messages. To be called once, when a program starts. Elsewhere than with
 /// glibc it does nothing.
@@ -20,5 +22,6 @@ pub fn expect_messages() {
     unsafe {
         libc::mallopt(libc::M_MMAP_THRESHOLD, KERNEL_BYTES_FROM);
         libc::mallopt(libc::M_TRIM_THRESHOLD, FREE_BYTES_KEPT);
+        libc::mallopt(libc::M_ARENA_MAX, HEAPS_MAX);
     }
 }

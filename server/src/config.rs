@@ -143,9 +143,9 @@ pub struct Limits {
     pub sessions_per_volume: usize,
     /// Connections at a time.
     pub connections: usize,
-    /// Memory for the engines' block cache, bytes, over all volumes.
+    /// Memory for the engines' block cache and write buffers, bytes, over all volumes.
     pub cache_bytes: usize,
-    /// Memory for the engines' write buffers, bytes, over all volumes.
+    /// Of it, what the write buffers take at most.
     pub write_buffer_bytes: usize,
     /// Free bytes of the disk below which operations that need space are refused.
     pub disk_reserve_bytes: u64,
@@ -159,8 +159,8 @@ impl Default for Limits {
             volumes: 100_000,
             sessions_per_volume: 10_000,
             connections: 16_384,
-            cache_bytes: 256 << 20,
-            write_buffer_bytes: 128 << 20,
+            cache_bytes: 128 << 20,
+            write_buffer_bytes: 48 << 20,
             disk_reserve_bytes: 256 << 20,
             idle_close: Duration::from_secs(30),
         }
@@ -222,6 +222,7 @@ impl Config {
         let age = args.commit_interval.or(file.commit_interval);
         let limits = Limits::default();
         let reserve = args.disk_reserve.or(file.disk_reserve);
+        let cache_bytes = memory("cache", args.cache.or(file.cache), limits.cache_bytes)?;
         let config = Self {
             data,
             listen: address(&listen)?,
@@ -241,12 +242,8 @@ impl Config {
                 volumes: args.max_volumes.or(file.max_volumes).unwrap_or(limits.volumes),
                 sessions_per_volume: args.max_sessions.or(file.max_sessions).unwrap_or(limits.sessions_per_volume),
                 connections: args.max_connections.or(file.max_connections).unwrap_or(limits.connections),
-                cache_bytes: memory("cache", args.cache.or(file.cache), limits.cache_bytes)?,
-                write_buffer_bytes: memory(
-                    "write buffer",
-                    args.write_buffer.or(file.write_buffer),
-                    limits.write_buffer_bytes,
-                )?,
+                cache_bytes,
+                write_buffer_bytes: write_buffer(args.write_buffer.or(file.write_buffer), cache_bytes)?,
                 disk_reserve_bytes: setting("disk reserve", reserve, limits.disk_reserve_bytes, size)?,
                 ..limits
             },
@@ -315,13 +312,27 @@ fn size(text: &str) -> Option<u64> {
     text.parse::<holdfast_core::size::ByteSize>().ok().map(holdfast_core::size::ByteSize::bytes)
 }
 
+/// Smallest amount of memory that can be set, in bytes.
+const MEMORY_MIN: usize = 8 << 20;
+
 fn memory(what: &str, text: Option<String>, default: usize) -> Result<usize> {
     let bytes = setting(what, text, default as u64, size)?;
-    let allowed = (8 << 20)..=(1 << 40);
     match usize::try_from(bytes) {
-        Ok(bytes) if allowed.contains(&(bytes as u64)) => Ok(bytes),
+        Ok(bytes) if (MEMORY_MIN..=1 << 40).contains(&bytes) => Ok(bytes),
         _ => Err(invalid(format!("{what}: {bytes} bytes are not allowed; 8MiB to 1TiB"))),
     }
+}
+
+/// Part of the cache's memory: by default at most half of it.
+fn write_buffer(text: Option<String>, cache_bytes: usize) -> Result<usize> {
+    let bytes =
+        memory("write buffer", text, Limits::default().write_buffer_bytes.min(cache_bytes / 2).max(MEMORY_MIN))?;
+    if bytes > cache_bytes {
+        return Err(invalid(format!(
+            "write buffer: {bytes} bytes do not fit in the cache, of which they are a part and which has {cache_bytes}"
+        )));
+    }
+    Ok(bytes)
 }
 
 fn tls_files(ca: Option<PathBuf>, cert: Option<PathBuf>, key: Option<PathBuf>) -> Result<Option<TlsFiles>> {

@@ -117,12 +117,18 @@ pub(crate) const ALL: &[Allowed] = &[
             };
             let removed = elsewhere(before, step, |call| matches!(call, Call::Rmdir { .. } | Call::Rename { .. }));
             let failed = |outcome: &Outcome, errno| *outcome == Outcome::Failed(errno);
-            let into_itself = matches!(step.call, Call::Rename { .. }) && failed(local, Errno::EINVAL);
-            let kin = matches!(step.call, Call::Rename { .. })
-                && [Errno::EINVAL, Errno::ENOTEMPTY].iter().any(|errno| failed(volume, *errno));
-            let earlier =
-                kin || [Errno::EACCES, Errno::EPERM, Errno::ENOTDIR].iter().any(|errno| failed(volume, *errno));
-            let first = earlier && (failed(local, Errno::ENOENT) || into_itself);
+            let renames = matches!(step.call, Call::Rename { .. });
+            // Of a rename also: the two are kin, into itself, onto what it lies in.
+            let (earlier, first) = if renames {
+                (
+                    &[Errno::EACCES, Errno::EPERM, Errno::ENOTDIR, Errno::EISDIR, Errno::EINVAL, Errno::ENOTEMPTY][..],
+                    &[Errno::ENOENT, Errno::EINVAL, Errno::ENOTEMPTY][..],
+                )
+            } else {
+                (&[Errno::EACCES, Errno::EPERM, Errno::ENOTDIR][..], &[Errno::ENOENT][..])
+            };
+            let any = |outcome, errnos: &[Errno]| errnos.iter().any(|errno| failed(outcome, *errno));
+            let first = any(volume, earlier) && any(local, first);
             through_handle && removed && first
         }),
     },

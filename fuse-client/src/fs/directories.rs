@@ -17,6 +17,7 @@ use holdfast_core::id::{DirCookie, InodeId};
 use holdfast_core::op::Caller;
 use parking_lot::Mutex;
 
+use super::handles::Owner;
 use super::open::Pin;
 use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, misfit};
 use crate::errno;
@@ -117,13 +118,13 @@ impl FileSystem {
     pub fn opendir(&self, caller: Caller, node: Node) -> Reply<Handle> {
         let shared = Arc::clone(&self.shared);
         let ino = shared.ino(node);
-        if let Some(pin) = shared.pin_here(caller, ino) {
-            return Reply::Now(Ok(shared.dirs.lock().open(ino, pin)));
+        if let Some((pin, attr)) = shared.pin_here(caller, ino) {
+            return Reply::Now(Ok(shared.opened_directory(&attr, pin)));
         }
         let pinning = shared.pin(caller, ino);
         Reply::later(async move {
-            let (pin, _) = pinning.await?;
-            Ok(shared.dirs.lock().open(ino, pin))
+            let (pin, attr) = pinning.await?;
+            Ok(shared.opened_directory(&attr, pin))
         })
     }
 
@@ -156,6 +157,12 @@ impl FileSystem {
 }
 
 impl Shared {
+    /// A directory was opened, which then had these attributes.
+    fn opened_directory(&self, attr: &Attr, pin: Pin) -> Handle {
+        self.files.lock().note_owner(attr.ino, Owner::of(attr));
+        self.dirs.lock().open(attr.ino, pin)
+    }
+
     /// A name in a directory is about to be asked for. Who asks for several will ask for more: reads the
     /// listing on, in the background, so that the rest is remembered.
     pub(super) fn read_on(self: &Arc<Self>, ino: InodeId) {

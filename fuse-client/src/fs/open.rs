@@ -184,8 +184,8 @@ impl Shared {
     }
 
     /// A pin as [`pin`](Self::pin), under the inode's lease.
-    pub(super) fn pin_here(self: &Arc<Self>, caller: Caller, ino: InodeId) -> Option<Pin> {
-        self.open_here(caller, ino).map(|(opening, _)| Pin { _opening: opening })
+    pub(super) fn pin_here(self: &Arc<Self>, caller: Caller, ino: InodeId) -> Option<(Pin, Attr)> {
+        self.open_here(caller, ino).map(|(opening, attr)| (Pin { _opening: opening }, attr))
     }
 
     /// Counts an open and submits it, in one step.

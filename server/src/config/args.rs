@@ -58,11 +58,11 @@ pub struct Args {
     #[arg(long, value_name = "TIME", env = "HOLDFAST_COMMIT_INTERVAL", help_heading = "Tuning")]
     pub commit_interval: Option<String>,
 
-    /// Memory for cached metadata, over all volumes [default: 256MiB]
+    /// Memory for metadata, over all volumes [default: 128MiB]
     #[arg(long, value_name = "SIZE", env = "HOLDFAST_CACHE", help_heading = "Tuning")]
     pub cache: Option<String>,
 
-    /// Memory for metadata on its way to the disk, over all volumes [default: 128MiB]
+    /// Of it, at most, for metadata on its way to the disk [default: 48MiB, at most half of it]
     #[arg(long, value_name = "SIZE", env = "HOLDFAST_WRITE_BUFFER", help_heading = "Tuning")]
     pub write_buffer: Option<String>,
 

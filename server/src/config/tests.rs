@@ -38,6 +38,20 @@ fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
+fn the_write_buffer_is_a_part_of_the_cache() {
+    let memory = |arguments: &[&str]| {
+        let limits = read(&[&["--data", "/d"], arguments].concat()).unwrap().limits;
+        (limits.cache_bytes >> 20, limits.write_buffer_bytes >> 20)
+    };
+    assert_eq!(memory(&[]), (128, 48));
+    assert_eq!(memory(&["--cache", "64MiB"]), (64, 32));
+    assert_eq!(memory(&["--cache", "8MiB"]), (8, 8));
+    assert_eq!(memory(&["--cache", "1GiB", "--write-buffer", "1GiB"]), (1024, 1024));
+    let message = refused(&["--data", "/d", "--write-buffer", "256MiB"]);
+    assert!(message.contains("do not fit in the cache"), "{message}");
+}
+
+#[test]
 fn a_typing_error_in_the_file_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("c.toml");

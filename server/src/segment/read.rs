@@ -20,7 +20,7 @@ use crate::meta::record::extent::Frame;
 /// within one, and the headers between frames.
 const BUFFER_BYTES: usize = IO_BYTES_MAX + FRAME_BYTES_MAX + (IO_BYTES_MAX / FRAME_BYTES_MAX + 2) * HEADER_BYTES;
 /// Buffers that are kept for reads to come, at most.
-const BUFFERS_KEPT: usize = 16;
+const BUFFERS_KEPT: usize = 8;
 /// Shorter reads get memory of their own length.
 const POOLED_FROM: usize = BUFFER_BYTES / 2;
 

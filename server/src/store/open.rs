@@ -38,7 +38,7 @@ use crate::segment::store::files::FileSegments;
 const META: &str = "meta";
 const SEGMENTS: &str = "segments";
 /// A new volume's engine needs next to nothing.
-const CREATE_CACHE_BYTES: usize = 1 << 20;
+const CREATE_CACHE_BYTES: usize = 9 << 20;
 const CREATE_BUFFER_BYTES: usize = 8 << 20;
 const CREATE_FILES_MAX: u32 = 16;
 

@@ -33,14 +33,14 @@ impl std::fmt::Debug for SharedMemory {
 }
 
 impl SharedMemory {
-    /// Budgets in bytes. Past `write_buffer_bytes` the engines write their buffers out early; they
+    /// Budgets in bytes, the write buffers within the cache: together they take `cache_bytes`. Past
+    /// `write_buffer_bytes` the engines write their buffers out early; they
     /// never stop for it.
     #[must_use]
     pub fn new(cache_bytes: usize, write_buffer_bytes: usize) -> Self {
-        Self {
-            cache: Cache::new_lru_cache(cache_bytes),
-            buffers: WriteBufferManager::new_write_buffer_manager(write_buffer_bytes, false),
-        }
+        let cache = Cache::new_lru_cache(cache_bytes);
+        let buffers = WriteBufferManager::new_write_buffer_manager_with_cache(write_buffer_bytes, false, cache.clone());
+        Self { cache, buffers }
     }
 }
 
@@ -65,7 +65,7 @@ impl std::fmt::Debug for RocksEngine {
     }
 }
 
-const WRITE_BUFFER_BYTES: usize = 32 << 20;
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
 const WAL_BYTES_MAX: u64 = 256 << 20;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
 /// A file of the engine is compacted when so many of so many keys in a row are deletions.
