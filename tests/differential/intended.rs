@@ -147,12 +147,14 @@ pub(crate) const ALL: &[Allowed] = &[
     },
     Allowed {
         name: "a file that another host made shorter",
-        reason: "the kernel takes a smaller size up only with an answer to its own next request; mappings, copies within the file and the place of a handle that appends go by the old one until then",
+        reason: "the kernel takes a smaller size up only with an answer to its own next request; mappings, sendfile, copies within the file and the place of a handle that appends go by the old one until then",
         handling: Handling::Ends(|before, step, volume, local| {
-            let further = || match (volume.fact("position"), local.fact("position")) {
+            let larger = |name| match (volume.fact(name), local.fact(name)) {
                 (Some(Value::Number(volume)), Some(Value::Number(local))) => volume > local,
                 _ => false,
             };
+            let further = || larger("position");
+            let more = || larger("count");
             // The kernel lets go of no page that a program has made its own.
             let longer = || match (volume.fact("bytes"), local.fact("bytes")) {
                 (Some(Value::Bytes(volume)), Some(Value::Bytes(local))) => volume.starts_with(local),
@@ -164,6 +166,7 @@ pub(crate) const ALL: &[Allowed] = &[
                     volume.is_done() && (behind || local.is_done() && has_own_pages(before, step))
                 }
                 Call::CopyRange { .. } => *volume == Outcome::Failed(Errno::EINVAL) && local.is_done(),
+                Call::Sendfile { .. } => volume.is_done() && local.is_done() && (longer() || more()),
                 Call::Lseek { whence: Whence::Current, .. } => further() && appended(before, step),
                 Call::Read { .. } => volume.is_done() && local.is_done() && appended(before, step),
                 _ => false,
