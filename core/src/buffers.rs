@@ -8,7 +8,7 @@
 //! put in since may be shared.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -20,6 +20,13 @@ struct Shelf {
     len: usize,
     kept_max: usize,
     waiting: Mutex<Vec<Box<[u8]>>>,
+}
+
+impl Shelf {
+    /// No change of the list can be left half done, so a panic elsewhere does not matter.
+    fn waiting(&self) -> MutexGuard<'_, Vec<Box<[u8]>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A buffer that goes back when it is dropped, and when the last of the [`Bytes`] made of it is.
@@ -38,7 +45,7 @@ impl Buffers {
     /// A buffer, used before or new.
     #[must_use]
     pub fn take(&self) -> Buffer {
-        let used = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let used = self.0.waiting().pop();
         let bytes = used.unwrap_or_else(|| vec![0; self.0.len].into_boxed_slice());
         Buffer { bytes, shelf: Arc::clone(&self.0) }
     }
@@ -67,7 +74,7 @@ impl AsRef<[u8]> for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        let mut waiting = self.shelf.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.shelf.waiting();
         if waiting.len() < self.shelf.kept_max {
             waiting.push(bytes);
         }

@@ -36,9 +36,6 @@ pub(super) fn write(
         WriteData::Inline(bytes) => u32::try_from(bytes.len()).unwrap_or(u32::MAX),
         WriteData::Staged { len, .. } => *len,
     };
-    if len == 0 {
-        return Ok(OpReply::Written { offset, len, attr: inode.attr(ino) });
-    }
     // What a mapping has behind the end of the file is not the file's (mmap(2)). The kernel sends it when
     // it has not heard yet that another host has made the file shorter.
     let kept = match at {
