@@ -41,6 +41,20 @@ copy_file_range = 5.0
 posix_fadvise = 1.0
 ";
 
+/// Operations of one process of fsx. It never unmaps what it has read through a mapping, and the kernel
+/// gives a process 65,530 mappings (`vm.max_map_count`), which it has used up after about 600,000.
+const PART: usize = 100_000;
+
+/// fsx takes seeds below this.
+const SEEDS: u64 = 1 << 31;
+
+/// What one process of fsx does.
+#[derive(Clone, Copy)]
+struct Part {
+    seed: u64,
+    operations: usize,
+}
+
 /// One run of fsx.
 struct Fsx {
     seed: u64,
@@ -55,32 +69,42 @@ impl Fsx {
         let operations = size("HOLDFAST_FSX_OPS", 50_000, 1_000_000);
         let limit = Duration::from_secs(if random::torture() { 4 * 3600 } else { 480 });
         let watchdog = Watchdog::start(name, limit + Duration::from_secs(30));
-        let seed = random::seed(name) % (1 << 31);
+        let seed = random::seed(name) % SEEDS;
         Self { seed, operations, limit, scratch: Scratch::new("fsx"), _watchdog: watchdog }
     }
 
     /// On this file; `opens`: how often it is opened anew, among about a hundred operations.
-    fn command(&self, opens: u32, file: &Path) -> Command {
+    fn command(&self, part: Part, opens: u32, file: &Path) -> Command {
         let config = self.scratch.path().join("fsx.toml");
         fs::write(&config, CONFIG.replace("OPENS", &format!("{opens}.0"))).unwrap();
         let mut command = mortal(bins::tool("fsx", "cargo install fsx --version 0.3.2 --locked"));
         command.arg("-f").arg(&config).arg("-P").arg(self.scratch.path());
-        command.args(["-N", &self.operations.to_string(), "-S", &self.seed.to_string()]).arg(file);
+        command.args(["-N", &part.operations.to_string(), "-S", &part.seed.to_string()]).arg(file);
         command
     }
 
-    fn start(&self, command: Command) -> Process {
-        Process::start("fsx", command, &self.scratch.path().join("log"))
+    /// The processes that make all of its operations, one after the other.
+    fn parts(&self) -> Vec<Part> {
+        let begins = (0..self.operations).step_by(PART);
+        let part = |(number, begin): (usize, usize)| Part {
+            seed: (self.seed + number as u64) % SEEDS,
+            operations: PART.min(self.operations - begin),
+        };
+        begins.enumerate().map(part).collect()
     }
 
-    fn judge(&self, process: &Process, status: ExitStatus, file: &Path) {
+    fn start(&self, part: Part, opens: u32, file: &Path) -> Process {
+        Process::start("fsx", self.command(part, opens, file), &self.scratch.path().join("log"))
+    }
+
+    fn judge(part: Part, process: &Process, status: ExitStatus, file: &Path) {
         let text = process.output();
         let lines: Vec<&str> = text.lines().collect();
         let tail = lines[lines.len().saturating_sub(40)..].join("\n");
-        assert!(status.success(), "fsx with seed {} ended with {status}:\n{tail}", self.seed);
+        assert!(status.success(), "fsx with seed {} ended with {status}:\n{tail}", part.seed);
         assert!(text.contains("All operations completed"), "it does not say that it did all:\n{tail}");
         assert!(fs::metadata(file).is_ok(), "there is no file: did it run?");
-        eprintln!("fsx: {} operations, no difference", self.operations);
+        eprintln!("fsx: {} operations with seed {}, no difference", part.operations, part.seed);
     }
 }
 
@@ -91,9 +115,11 @@ fn fsx_on_one_mount() {
     cluster.volume("fsx");
     let mount = cluster.mount(0, "fsx");
     let path = mount.at("file");
-    let mut process = fsx.start(fsx.command(1, &path));
-    let status = process.wait(fsx.limit);
-    fsx.judge(&process, status, &path);
+    for part in fsx.parts() {
+        let mut process = fsx.start(part, 1, &path);
+        let status = process.wait(fsx.limit);
+        Fsx::judge(part, &process, status, &path);
+    }
 }
 
 #[test]
@@ -104,21 +130,24 @@ fn fsx_between_two_mounts() {
     let mounts = [cluster.mount(0, "fsx"), cluster.mount(1, "fsx")];
     let (path, next) = (fsx.scratch.path().join("file"), fsx.scratch.path().join("next"));
     symlink(mounts[0].at("file"), &path).unwrap();
-    let mut process = fsx.start(fsx.command(10, &path));
-    let (start, mut seen, mut turns) = (Instant::now(), BTreeSet::new(), 0_usize);
-    let status = loop {
-        if let Some(status) = process.ended() {
-            break status;
-        }
-        assert!(start.elapsed() < fsx.limit, "fsx does not end");
-        turns += 1;
-        symlink(mounts[turns % 2].at("file"), &next).unwrap();
-        fs::rename(&next, &path).unwrap();
-        seen.extend(mounts_in_use(process.pid()));
-        std::thread::sleep(Duration::from_millis(1));
-    };
-    fsx.judge(&process, status, &path);
-    assert!(seen.len() >= 2, "it had its file open on {} mounts, in {turns} turns", seen.len());
+    let start = Instant::now();
+    for part in fsx.parts() {
+        let mut process = fsx.start(part, 10, &path);
+        let (mut seen, mut turns) = (BTreeSet::new(), 0_usize);
+        let status = loop {
+            if let Some(status) = process.ended() {
+                break status;
+            }
+            assert!(start.elapsed() < fsx.limit, "fsx does not end");
+            turns += 1;
+            symlink(mounts[turns % 2].at("file"), &next).unwrap();
+            fs::rename(&next, &path).unwrap();
+            seen.extend(mounts_in_use(process.pid()));
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        Fsx::judge(part, &process, status, &path);
+        assert!(seen.len() >= 2, "it had its file open on {} mounts, in {turns} turns", seen.len());
+    }
 }
 
 /// The numbers of the mounts on which a process has a file of this name open.

@@ -102,6 +102,19 @@ pub(crate) const ALL: &[Allowed] = &[
         }),
     },
     Allowed {
+        name: "a directory that another host made sticky no more, and its attributes through a handle",
+        reason: "the kernel refuses user attributes by the sticky bit that it saw last, before it asks for anything",
+        handling: Handling::Ends(|before, step, volume, local| {
+            let of_user = match &step.call {
+                Call::FsetXattr { name, .. } | Call::FremoveXattr { name, .. } => name.to_string().starts_with("user."),
+                _ => false,
+            };
+            let chmod = elsewhere(before, step, |call| matches!(call, Call::Chmod { .. } | Call::Fchmod { .. }));
+            let otherwise = local.is_done() || *local == Outcome::Failed(Errno::EACCES);
+            of_user && chmod && *volume == Outcome::Failed(Errno::EPERM) && otherwise
+        }),
+    },
+    Allowed {
         name: "names in an open directory that another host has removed or moved",
         reason: "the kernel looks at rights, types and who is above whom first, and learns from the answer that the directory is gone, or that it is the one to be moved",
         handling: Handling::Ends(|before, step, volume, local| {

@@ -268,7 +268,7 @@ impl Kernel {
                     (_, true) => XattrMode::Replace,
                     _ => XattrMode::Either,
                 };
-                self.wait(fs.setxattr(CALLER, node, name.as_bytes(), &fill(*tag, 0, *len), mode, false))?;
+                self.wait(fs.setxattr(CALLER, own_thread(), node, name.as_bytes(), &fill(*tag, 0, *len), mode, false))?;
                 Ok(Answer::Done)
             }
             Step::GetXattr { path, name } => {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_core::acl::{ACCESS_XATTR, DEFAULT_XATTR};
+use holdfast_core::attr::{Attr, FileKind, Mode};
 use holdfast_core::error::PosixError;
+use holdfast_core::id::InodeId;
 use holdfast_core::limits::XATTR_VALUE_BYTES_MAX;
 use holdfast_core::name::{NameError, XattrName};
 use holdfast_core::op::{Caller, Op, XattrMode};
@@ -62,9 +64,11 @@ impl FileSystem {
     }
 
     /// setxattr(2). `kill_setgid`: of an access list, by somebody outside of the file's group.
+    #[expect(clippy::too_many_arguments, reason = "what the kernel asks with")]
     pub fn setxattr(
         &self,
         caller: Caller,
+        thread: Thread,
         node: Node,
         name: &[u8],
         value: &[u8],
@@ -76,7 +80,8 @@ impl FileSystem {
             return Reply::Now(Err(PosixError::TooBig));
         }
         let value = Bytes::copy_from_slice(value);
-        self.change(caller, Op::SetXattr { ino: self.shared.ino(node), name, value, mode, kill_setgid })
+        let ino = self.shared.ino(node);
+        self.change_xattr(caller, thread, ino, Op::SetXattr { ino, name, value, mode, kill_setgid })
     }
 
     /// removexattr(2).
@@ -85,7 +90,7 @@ impl FileSystem {
         let shared = Arc::clone(&self.shared);
         let ino = shared.ino(node);
         if name != XattrName::capability() {
-            return self.change(caller, Op::RemoveXattr { ino, name });
+            return self.change_xattr(caller, thread, ino, Op::RemoveXattr { ino, name });
         }
         // Of chown(2) by a stranger the kernel takes the capability away before it asks for what is
         // refused.
@@ -97,6 +102,32 @@ impl FileSystem {
             shared.submit(caller, Op::RemoveXattr { ino, name }).await.map(drop)
         })
     }
+
+    /// Makes a change of an attribute. The kernel asks for nothing before it sees that the caller owns
+    /// the file, where only the owner may; through an open file it goes by the owner and the sticky bit
+    /// that it saw last, which another host may have changed since. So that is judged here once more.
+    fn change_xattr(&self, caller: Caller, thread: Thread, ino: InodeId, op: Op) -> Reply<()> {
+        if let Some(attr) = self.shared.memory.attr(ino) {
+            check!(may_change(caller, thread, &attr, &op));
+            return self.change(caller, op);
+        }
+        let shared = Arc::clone(&self.shared);
+        Reply::later(async move {
+            may_change(caller, thread, &shared.attr(ino).await?, &op)?;
+            shared.submit(caller, op).await.map(drop)
+        })
+    }
+}
+
+/// Whether only the owner may make this change, and it is made by somebody else: an access list of any
+/// file, and a `user.` attribute of a sticky directory (xattr(7)).
+fn may_change(caller: Caller, thread: Thread, attr: &Attr, op: &Op) -> Outcome<()> {
+    let (Op::SetXattr { name, .. } | Op::RemoveXattr { name, .. }) = op else { return Ok(()) };
+    let name = name.as_bytes();
+    let sticky = attr.kind == FileKind::Directory && attr.mode.has(Mode::STICKY);
+    let for_owners = [ACCESS_XATTR, DEFAULT_XATTR].contains(&name) || (sticky && name.starts_with(b"user."));
+    let may = !for_owners || caller.uid == attr.uid || Credentials::of(thread).acts_as(attr.uid);
+    if may { Ok(()) } else { Err(PosixError::NotPermitted) }
 }
 
 impl Shared {

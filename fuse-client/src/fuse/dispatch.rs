@@ -161,7 +161,9 @@ impl Dispatcher {
             Request::Flush { owner } => self.flush(call, fs.flush(node, LockOwner(owner))),
             Request::SetXattr { name, value, flags, kill_setgid } => match xattr_mode(flags) {
                 Some(mode) => {
-                    self.done(self.on_inode(call), fs.setxattr(caller, node, name, value, mode, kill_setgid));
+                    let thread = Thread(header.pid);
+                    let set = fs.setxattr(caller, thread, node, name, value, mode, kill_setgid);
+                    self.done(self.on_inode(call), set);
                 }
                 None => call.answer.error(PosixError::Invalid),
             },
