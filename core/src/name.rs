@@ -1,5 +1,6 @@
 //! Names, checked once: a value of one of these types is valid, so nothing behind it checks again.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -54,6 +55,12 @@ impl FileName {
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.0
+    }
+}
+
+impl Borrow<[u8]> for FileName {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -81,6 +81,21 @@ impl<T: Send + 'static> Reply<T> {
     }
 }
 
+impl<T: Send + 'static> Reply<T> {
+    /// That there is nothing of this name is an answer too.
+    pub(crate) fn or_nothing(self) -> Reply<Option<T>> {
+        let nothing = |outcome| match outcome {
+            Ok(found) => Ok(Some(found)),
+            Err(PosixError::NoEntry) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match self {
+            Self::Now(outcome) => Reply::Now(nothing(outcome)),
+            Self::Later(future) => Reply::Later(future.map(nothing).boxed()),
+        }
+    }
+}
+
 impl<T: fmt::Debug> fmt::Debug for Reply<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -180,6 +195,11 @@ impl FileSystem {
     /// Begins to tell the kernel what is remembered.
     pub(crate) fn telling(&self) -> Telling<'_> {
         self.shared.memory.telling()
+    }
+
+    /// The volume's number of a node.
+    pub(crate) fn ino(&self, node: Node) -> InodeId {
+        self.shared.ino(node)
     }
 
     /// How long a file is, as far as this mount has heard from the server.

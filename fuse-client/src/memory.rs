@@ -31,9 +31,16 @@ use holdfast_core::op::{Caller, Op, OpReply};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
-use state::State;
+use state::{Believed, State};
 
 pub(crate) use reading::{Bytewise, ReadAhead};
+
+/// How long the kernel may believe what a name leads to. It is not told when it may not any more: that
+/// needs the directory's lock, which whoever waits for the very change may hold. So the change waits.
+const NAMES_BELIEVED: Duration = Duration::from_millis(100);
+
+/// So long the kernel may take to take an answer up that it was given. Its clock's ticks are in that.
+const TAKEN_UP: Duration = Duration::from_millis(50);
 
 /// Inodes that are remembered, at most about; some hundred bytes each.
 const INODES_MAX: usize = 1 << 17;
@@ -50,6 +57,9 @@ pub(crate) trait KernelCopies: Send + Sync {
         ready: Box<dyn FnOnce() + Send>,
         done: Box<dyn FnOnce() + Send>,
     );
+
+    /// Does something at that time.
+    fn at(&self, when: Instant, then: Box<dyn FnOnce() + Send>);
 }
 
 /// The memory of one mount, or of a file system without a kernel. To be told all events of its
@@ -58,6 +68,13 @@ pub(crate) trait KernelCopies: Send + Sync {
 pub struct Memory {
     inner: Arc<Inner>,
     kernel: OnceLock<Arc<dyn KernelCopies>>,
+}
+
+/// When the last answer that was on its way has reached the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replies {
+    Before,
+    JustNow,
 }
 
 /// What outlives a call: the kernel drops its copies later.
@@ -103,6 +120,16 @@ impl Telling<'_> {
             return Duration::ZERO;
         }
         trusted
+    }
+
+    /// For how long the kernel may believe that a name leads to this, or to nothing; zero: not at all.
+    pub(crate) fn leads(&self, place: (InodeId, &[u8]), to: Option<InodeId>) -> Duration {
+        let Some(session) = self.memory.inner.session() else { return Duration::ZERO };
+        let length = session.trusted_for().min(NAMES_BELIEVED);
+        if length.is_zero() || !self.memory.inner.state.lock().tell_name(place, to, length) {
+            return Duration::ZERO;
+        }
+        length
     }
 }
 
@@ -225,7 +252,8 @@ impl Memory {
         let Some(kernel) = self.kernel.get() else { return };
         for (ino, told) in told {
             let inner = Arc::clone(&self.inner);
-            kernel.drop_attributes(ino, told, Box::new(move || inner.replies_are_out()), Box::new(|| ()));
+            let ready = Box::new(move || _ = inner.replies_are_out());
+            kernel.drop_attributes(ino, told, ready, Box::new(|| ()));
         }
     }
 
@@ -239,22 +267,32 @@ impl Memory {
         self.give_up(unused);
     }
 
-    fn give_up(&self, unused: Vec<(InodeId, Option<Instant>)>) {
-        for (ino, told) in unused {
-            self.drop_copy(ino, told);
+    fn give_up(&self, unused: Vec<(InodeId, Believed)>) {
+        for (ino, believed) in unused {
+            self.drop_copy(ino, believed);
         }
     }
 
     /// Drops the kernel's copy, then gives the lease back.
-    fn drop_copy(&self, ino: InodeId, told: Option<Instant>) {
-        match (self.kernel.get(), told) {
-            (Some(kernel), Some(told)) => {
-                let (before, after) = (Arc::clone(&self.inner), Arc::clone(&self.inner));
-                let ready = Box::new(move || before.replies_are_out());
-                kernel.drop_attributes(ino, told, ready, Box::new(move || after.dropped(ino)));
+    fn drop_copy(&self, ino: InodeId, believed: Believed) {
+        let Some(kernel) = self.kernel.get().filter(|_| believed != Believed::default()) else {
+            return self.inner.dropped(ino);
+        };
+        let names = Arc::new(Mutex::new(believed.names));
+        let (before, after, told) = (Arc::clone(&self.inner), Arc::clone(&self.inner), Arc::clone(&names));
+        let ready = move || {
+            let mut until = told.lock();
+            if before.replies_are_out() == Replies::JustNow && until.is_some() {
+                *until = Some(Instant::now() + NAMES_BELIEVED + TAKEN_UP);
             }
-            _ => self.inner.dropped(ino),
-        }
+        };
+        let timer = Arc::clone(kernel);
+        let done = move || match *names.lock() {
+            Some(until) if until > Instant::now() => timer.at(until, Box::new(move || after.dropped(ino))),
+            _ => after.dropped(ino),
+        };
+        let told = believed.attributes.unwrap_or_else(Instant::now);
+        kernel.drop_attributes(ino, told, Box::new(ready), Box::new(done));
     }
 }
 
@@ -263,9 +301,13 @@ impl Inner {
         self.session.get()?.upgrade()
     }
 
-    /// Answers that the kernel may believe, and that were on their way, have reached it.
-    fn replies_are_out(&self) {
+    /// Waits until answers that the kernel may believe, and that are on their way, have reached it.
+    fn replies_are_out(&self) -> Replies {
+        if self.replies.try_write().is_some() {
+            return Replies::Before;
+        }
         drop(self.replies.write());
+        Replies::JustNow
     }
 
     fn dropped(&self, ino: InodeId) {

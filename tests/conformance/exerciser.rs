@@ -19,10 +19,12 @@ use holdfast_tests::scratch::Scratch;
 use holdfast_tests::wait::Watchdog;
 
 /// What fsx does, and how often; what waits for the server's disk (writing through a mapping is
-/// followed by msync(2)) less often than the rest.
+/// followed by msync(2)) less often than the rest. No operation has no bytes: fsx takes `EINVAL` of such a
+/// posix_fallocate(3) for a file system that has none.
 const CONFIG: &str = "
 flen = 262144
 [opsize]
+min = 1
 max = 65536
 [weights]
 close_open = OPENS

@@ -116,7 +116,7 @@ pub(crate) const ALL: &[Allowed] = &[
     },
     Allowed {
         name: "names in an open directory that another host has removed or moved",
-        reason: "the kernel looks at rights, types and who is above whom first, and learns from the answer that the directory is gone, or that it is the one to be moved",
+        reason: "the kernel looks at rights, types, lengths and who is above whom first, and learns from the answer that the directory is gone, or that it is the one to be moved",
         handling: Handling::Ends(|before, step, volume, local| {
             let through_handle = match &step.call {
                 Call::Open { at, .. }
@@ -124,7 +124,14 @@ pub(crate) const ALL: &[Allowed] = &[
                 | Call::Mknod { at, .. }
                 | Call::Symlink { at, .. }
                 | Call::Unlink { at }
-                | Call::Rmdir { at } => at.base.is_some(),
+                | Call::Rmdir { at }
+                | Call::Readlink { at }
+                | Call::Chmod { at, .. }
+                | Call::Chown { at, .. }
+                | Call::Utimens { at, .. }
+                | Call::Stat { at, .. }
+                | Call::Access { at, .. }
+                | Call::List { at } => at.base.is_some(),
                 Call::Link { from, to, .. } | Call::Rename { from, to, .. } => from.base.is_some() || to.base.is_some(),
                 _ => false,
             };
@@ -138,7 +145,7 @@ pub(crate) const ALL: &[Allowed] = &[
                     &[Errno::ENOENT, Errno::EINVAL, Errno::ENOTEMPTY][..],
                 )
             } else {
-                (&[Errno::EACCES, Errno::EPERM, Errno::ENOTDIR][..], &[Errno::ENOENT][..])
+                (&[Errno::EACCES, Errno::EPERM, Errno::ENOTDIR, Errno::ENAMETOOLONG][..], &[Errno::ENOENT][..])
             };
             let any = |outcome, errnos: &[Errno]| errnos.iter().any(|errno| failed(outcome, *errno));
             let first = any(volume, earlier) && any(local, first);
@@ -148,9 +155,14 @@ pub(crate) const ALL: &[Allowed] = &[
     Allowed {
         name: "a hard link to an open file by a stranger",
         reason: "whether fs.protected_hardlinks allows it the kernel judges by the mode that it saw last, without asking",
-        handling: Handling::Ends(|_, step, volume, local| {
+        handling: Handling::Ends(|before, step, volume, local| {
             let links = matches!(step.call, Call::LinkHandle { .. });
-            links && *volume == Outcome::Failed(Errno::EPERM) && *local != Outcome::Failed(Errno::EPERM)
+            let refused = |outcome: &Outcome| *outcome == Outcome::Failed(Errno::EPERM);
+            let changes = |call: &Call| {
+                matches!(call, Call::Chmod { .. } | Call::Fchmod { .. } | Call::Chown { .. } | Call::Fchown { .. })
+                    || matches!(call, Call::SetAcl { .. } | Call::RemoveAcl { .. })
+            };
+            links && refused(volume) != refused(local) && elsewhere(before, step, changes)
         }),
     },
     Allowed {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
 
 use holdfast_tests::cluster::Cluster;
@@ -136,4 +136,53 @@ fn who_may_not_ask_or_asks_what_is_not_there_is_told() {
     cluster.holdfast(&["stats", &at]).refused(&["does not answer within 2 s"]);
     assert!(began.elapsed() < wait::SOON);
     mount.process.signal(Signal::SIGCONT);
+}
+
+#[test]
+fn a_name_that_was_looked_up_is_believed_for_a_moment_and_no_longer_than_it_is_true() {
+    let (_watchdog, cluster) = one_host("names");
+    let (a, b) = (cluster.mount(0, "v"), cluster.mount(0, "v"));
+    let lookups = |mount: &Mount| count(&stats(&cluster, mount), "lookup", "count");
+    let exists = |path: &std::path::Path| fs::symlink_metadata(path).is_ok();
+    const ROUNDS: usize = 6;
+    for dir in (0..ROUNDS).map(|round| format!("d{round}")) {
+        fs::create_dir(a.at(&dir)).unwrap();
+        for file in ["gone", "moved", "given"] {
+            fs::write(a.at(&format!("{dir}/{file}")), file).unwrap();
+        }
+    }
+    // Each directory is one that nobody has contended for yet.
+    for round in 0..ROUNDS {
+        let dir = format!("d{round}");
+        let [gone, moved, to, given, new] =
+            ["gone", "moved", "to", "given", "new"].map(|name| b.at(&format!("{dir}/{name}")));
+        let before = lookups(&b);
+        let start = Instant::now();
+        for _ in 0..100 {
+            assert!(exists(&gone) && exists(&moved) && exists(&given) && !exists(&to) && !exists(&new));
+        }
+        // Five names, each asked for once in 100 ms, and the directories above.
+        let periods = u64::try_from(start.elapsed().as_millis()).unwrap() / 100 + 1;
+        let asked = lookups(&b) - before;
+        assert!(asked <= 10 + 20 * periods, "{asked} lookups in {periods} periods: nothing was believed");
+        match round % 3 {
+            0 => {
+                fs::remove_file(a.at(&format!("{dir}/gone"))).unwrap();
+                assert!(!exists(&gone));
+            }
+            1 => {
+                fs::rename(a.at(&format!("{dir}/moved")), a.at(&format!("{dir}/to"))).unwrap();
+                assert!(!exists(&moved) && exists(&to));
+            }
+            _ => {
+                fs::write(a.at(&format!("{dir}/new")), "new").unwrap();
+                assert_eq!(fs::read(&new).unwrap(), b"new");
+            }
+        }
+        // By name the kernel of B must not judge by the owner and the mode of before.
+        std::os::unix::fs::chown(a.at(&format!("{dir}/given")), Some(1000), Some(1000)).unwrap();
+        fs::set_permissions(a.at(&format!("{dir}/given")), fs::Permissions::from_mode(0o600)).unwrap();
+        let changed = fs::metadata(&given).unwrap();
+        assert_eq!((changed.uid(), changed.mode() & 0o7777), (1000, 0o600));
+    }
 }

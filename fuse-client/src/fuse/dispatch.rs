@@ -2,6 +2,7 @@
 //!
 //! Answers from memory go out on the thread that read the request; what has to wait becomes a task.
 
+mod call;
 mod locks;
 mod moves;
 mod shape;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use holdfast_core::attr::Attr;
 use holdfast_core::error::PosixError;
 use holdfast_core::id::LockOwner;
 use holdfast_core::op::{Caller, WriteAt};
@@ -18,6 +20,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag};
 use tokio::runtime::Handle as Runtime;
 
+use self::call::{Call, Named};
 use self::shape::{listing_out, open_flags, statfs_out, xattr_mode};
 use super::abi::{self, Opcode};
 use super::aliases::Aliases;
@@ -103,7 +106,8 @@ impl Dispatcher {
                 self.entry_pinned(call, reply);
             }
             Request::Lookup { name } => {
-                self.found(call, self.met(fs.lookup(node, name), header, name, |entry| entry));
+                let reply = self.met(fs.lookup(node, name), header, name, |entry| entry);
+                self.found(call, Named::new(node, name), reply);
             }
             Request::GetAttr => self.attr(self.on_inode(call), fs.getattr(node)),
             Request::StatX => self.statx(self.on_inode(call), fs.getattr(node)),
@@ -114,14 +118,19 @@ impl Dispatcher {
                 let encode = self.noting(node, 0, false, |target: Bytes, answer| answer.bytes(&target));
                 self.reply(self.on_inode(call), fs.readlink(node), encode);
             }
-            Request::Symlink { name, target } => self.entry(call, fs.symlink(caller, node, name, target)),
+            Request::Symlink { name, target } => {
+                self.entry(call, Named::new(node, name), fs.symlink(caller, node, name, target));
+            }
             Request::MkNod { name, mode, umask, rdev } => match kind_of_bits(mode) {
-                Some(kind) => self.entry(call, fs.mknod(caller, node, name, kind, decode::asked(mode, umask), rdev)),
+                Some(kind) => {
+                    let made = fs.mknod(caller, node, name, kind, decode::asked(mode, umask), rdev);
+                    self.entry(call, Named::new(node, name), made);
+                }
                 None => call.answer.error(PosixError::Invalid),
             },
             Request::MkDir { name, mode } => {
                 let reply = fs.mkdir(caller, node, name, mode);
-                self.entry(call, self.met(reply, header, name, |entry| entry));
+                self.entry(call, Named::new(node, name), self.met(reply, header, name, |entry| entry));
             }
             Request::Unlink { name } => self.done(call, fs.unlink(caller, node, name)),
             Request::RmDir { name } => self.done(call, fs.rmdir(caller, node, name)),
@@ -134,7 +143,9 @@ impl Dispatcher {
                     answer.done();
                 });
             }
-            Request::Link { node: file, name } => self.entry(call, fs.link(caller, Node(file), node, name)),
+            Request::Link { node: file, name } => {
+                self.entry(call, Named::new(node, name), fs.link(caller, Node(file), node, name));
+            }
             Request::Open { flags, kill_privileges } => {
                 let flags = OFlag::from_bits_retain(flags);
                 self.open(
@@ -144,11 +155,11 @@ impl Dispatcher {
             }
             Request::Create { name, mode, flags } => {
                 let flags = OFlag::from_bits_retain(flags);
-                self.create(call, fs.create(caller, node, name, mode, flags));
+                self.create(call, Some(Named::new(node, name)), fs.create(caller, node, name, mode, flags));
             }
             Request::TmpFile { mode, flags } => {
                 let made = fs.create_unnamed(caller, node, mode, OFlag::from_bits_retain(flags));
-                self.create(call, made);
+                self.create(call, None, made);
             }
             Request::Read { offset, len, flags } => {
                 let encode = self.noting(node, flags, false, |data, answer| answer.read(data));
@@ -176,12 +187,17 @@ impl Dispatcher {
             }
             Request::OpenDir => self.opendir(self.on_inode(call), fs.opendir(caller, node)),
             Request::ReadDir { handle, offset, room, flags, plus } => {
-                let (ttl, directory) = (Ttl::default(), header.node);
+                let (fs, directory) = (fs.clone(), header.node);
                 let (aliases, places) = (Arc::clone(&self.aliases), Arc::clone(&self.places));
                 let encode = self.noting(node, flags, true, move |listing, answer: Answer| {
+                    let (telling, parent) = (fs.telling(), fs.ino(node));
+                    let ttl = |name: &[u8], attr: &Attr| Ttl {
+                        entry: telling.leads((parent, name), Some(attr.ino)),
+                        attr: telling.believes(attr),
+                    };
                     answer.body(&listing_out(&listing, directory, (room as usize, plus), ttl, (&aliases, &places)));
                 });
-                self.reply(call, fs.readdir(Handle(handle), offset, plus), encode);
+                self.reply(call, self.fs.readdir(Handle(handle), offset, plus), encode);
             }
             Request::ReleaseDir { handle } => self.done(call, fs.releasedir(Handle(handle))),
             Request::GetLk(lock) => self.query_lock(call, lock),
@@ -272,23 +288,32 @@ impl Dispatcher {
 
     /// Answers with what a change made or found: the kernel takes the attributes up in any order with
     /// a recall, so it is not told to believe them.
-    fn entry(&self, call: Call, reply: Reply<Entry>) {
-        let aliases = Arc::clone(&self.aliases);
-        self.reply(call, reply, move |entry, answer| {
-            let mut out = Output::with_capacity(abi::ENTRY_OUT);
-            answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, Ttl::default()));
-        });
-    }
-
-    /// Answers a lookup. Names are asked for each time: to take back that the kernel may believe one
-    /// needs a lock that whoever waits for the very recall may hold.
-    fn found(&self, call: Call, reply: Reply<Entry>) {
+    fn entry(&self, call: Call, named: Named, reply: Reply<Entry>) {
         let (fs, aliases) = (self.fs.clone(), Arc::clone(&self.aliases));
         self.reply(call, reply, move |entry, answer| {
             let telling = fs.telling();
-            let ttl = Ttl { attr: telling.believes(&entry.attr), ..Ttl::default() };
+            let ttl = Ttl { entry: named.leads(&fs, &telling, Some(&entry)), ..Ttl::default() };
             let mut out = Output::with_capacity(abi::ENTRY_OUT);
             answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
+        });
+    }
+
+    /// Answers a lookup; also that there is nothing is told for a while.
+    fn found(&self, call: Call, named: Named, reply: Reply<Entry>) {
+        let (fs, aliases) = (self.fs.clone(), Arc::clone(&self.aliases));
+        let reply = reply.or_nothing();
+        self.reply(call, reply, move |found, answer| {
+            let telling = fs.telling();
+            let ttl = named.leads(&fs, &telling, found.as_ref());
+            let mut out = Output::with_capacity(abi::ENTRY_OUT);
+            match found {
+                Some(entry) => {
+                    let ttl = Ttl { attr: telling.believes(&entry.attr), entry: ttl };
+                    answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
+                }
+                None if ttl.is_zero() => answer.error(PosixError::NoEntry),
+                None => answer.body(out.no_entry_out(ttl)),
+            }
         });
     }
 
@@ -354,13 +379,18 @@ impl Dispatcher {
         self.reply_or(call, reply, encode, move |handle| drop(fs.releasedir(handle)));
     }
 
-    fn create(&self, call: Call, reply: Reply<Created>) {
+    /// `named`: not of a file without a name.
+    fn create(&self, call: Call, named: Option<Named>, reply: Reply<Created>) {
         let (fs, opens, thread) = (self.fs.clone(), self.fs.clone(), call.thread);
         let encode = move |created: Created, answer: Answer| match created {
             Created::New(entry, opened) => {
+                let telling = opens.telling();
+                let believed = named.map(|named| named.leads(&opens, &telling, Some(&entry)));
+                let ttl = Ttl { entry: believed.unwrap_or_default(), ..Ttl::default() };
                 let mut out = Output::with_capacity(abi::ENTRY_OUT + 16);
-                out.entry_out(entry.node.0, entry.node.0, &entry.attr, Ttl::default());
+                out.entry_out(entry.node.0, entry.node.0, &entry.attr, ttl);
                 answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));
+                drop(telling);
                 opens.note_opener(opened.handle, thread);
             }
             // Makes the kernel walk the path again, and open what it finds with all its checks.
@@ -439,29 +469,5 @@ impl Dispatcher {
                 answer.bytes(&value);
             }
         });
-    }
-}
-
-/// A request under way.
-struct Call {
-    /// The thread that waits for it; 0: not known.
-    thread: u32,
-    /// It names an inode, which a lookup has found before.
-    on_inode: Option<Arc<StaleThreads>>,
-    answer: Answer,
-}
-
-impl Call {
-    fn finish<T>(self, outcome: Outcome<T>, encode: impl FnOnce(T, Answer)) {
-        match outcome {
-            Ok(value) => encode(value, self.answer),
-            Err(error) => match (error, self.on_inode) {
-                (PosixError::NoEntry, Some(stale)) => {
-                    stale.told(self.thread);
-                    self.answer.errno(Errno::ESTALE);
-                }
-                _ => self.answer.error(error),
-            },
-        }
     }
 }

@@ -80,6 +80,11 @@ impl Output {
         self.u32(ttl.entry.subsec_nanos()).u32(ttl.attr.subsec_nanos()).attr(node, attr)
     }
 
+    /// `fuse_entry_out` of a name that leads to nothing: the kernel takes node 0 for that.
+    pub(super) fn no_entry_out(&mut self, ttl: Duration) -> &mut Self {
+        self.u64(0).u64(0).u64(ttl.as_secs()).u64(0).u32(ttl.subsec_nanos()).zeros(abi::ENTRY_OUT - 36)
+    }
+
     /// `fuse_open_out`, 16 bytes.
     pub(super) fn open_out(&mut self, handle: u64, flags: u32) -> &mut Self {
         self.u64(handle).u32(flags).u32(0)

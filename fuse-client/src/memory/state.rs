@@ -13,10 +13,12 @@ use holdfast_core::name::FileName;
 use holdfast_core::op::{Op, OpReply, RenameMode};
 
 mod giving;
+mod wanted;
 
-use super::Found;
 use super::ahead::Ahead;
 use super::contents::Contents;
+use super::{Found, TAKEN_UP};
+use wanted::Wanted;
 
 /// Names of a directory that are asked for one by one before its listing is read on.
 const MISSES_MAX: u32 = 3;
@@ -35,6 +37,11 @@ struct Node {
     listed: Option<DirCookie>,
     /// When the kernel was told its attributes last, and until when it may believe any.
     told: Option<(Instant, Instant)>,
+    /// Until when the kernel may believe what the names in it lead to.
+    names_told: Option<Instant>,
+    /// Until when the kernel may come to it by a name without asking, and so judge by an owner and a mode
+    /// that it does not look at anew.
+    reached: Option<Instant>,
     /// The directory in which it was found last.
     above: Option<InodeId>,
     /// When it was used last.
@@ -49,6 +56,15 @@ struct Node {
     reading: bool,
 }
 
+/// What the kernel may still believe of an inode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Believed {
+    /// Its attributes; when it was told of them last.
+    pub(super) attributes: Option<Instant>,
+    /// What the names in it lead to, or that one leads to it; until when, at the latest.
+    pub(super) names: Option<Instant>,
+}
+
 /// Microseconds since the first use, each later than the one before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Moment(u64);
@@ -61,6 +77,7 @@ pub(super) struct State {
     epoch: Epoch,
     began: Option<Instant>,
     last_use: Moment,
+    wanted: Wanted,
     /// Bytes of files.
     pub(super) contents: Contents,
     pub(super) ahead: Ahead,
@@ -125,9 +142,34 @@ impl State {
         }
     }
 
-    /// When the kernel was told something of an inode that it may still believe.
-    pub(super) fn told(&self, ino: InodeId) -> Option<Instant> {
-        self.nodes.get(&ino)?.believed(Instant::now())
+    /// The kernel is told what a name leads to and may believe it for so long; false: it may not.
+    pub(super) fn tell_name(
+        &mut self,
+        (parent, name): (InodeId, &[u8]),
+        to: Option<InodeId>,
+        length: Duration,
+    ) -> bool {
+        let now = Instant::now();
+        let may = |ino| self.holdings.may(ino, Mode::Shared) && !self.wanted.is_recent(ino, now);
+        if !may(parent) || !to.is_none_or(may) {
+            return false;
+        }
+        let until = Some(now + length);
+        match self.nodes.get_mut(&parent) {
+            Some(node) if node.names.get(name).copied().or(node.complete.then_some(None)) == Some(to) => {
+                node.names_told = node.names_told.max(until);
+            }
+            _ => return false,
+        }
+        if let Some(node) = to.and_then(|ino| self.nodes.get_mut(&ino)) {
+            node.reached = node.reached.max(until);
+        }
+        true
+    }
+
+    /// What the kernel was told of an inode and may still believe.
+    pub(super) fn told(&self, ino: InodeId) -> Believed {
+        self.nodes.get(&ino).map_or_else(Believed::default, |node| node.believed(Instant::now()))
     }
 
     /// The attributes of an inode, without a use of it.
@@ -424,8 +466,12 @@ impl State {
 }
 
 impl Node {
-    fn believed(&self, now: Instant) -> Option<Instant> {
-        self.told.filter(|(_, until)| *until > now).map(|(at, _)| at)
+    fn believed(&self, now: Instant) -> Believed {
+        Believed {
+            attributes: self.told.filter(|(_, until)| *until > now).map(|(at, _)| at),
+            // The kernel counts from when it takes an answer up.
+            names: self.names_told.max(self.reached).map(|until| until + TAKEN_UP).filter(|until| *until > now),
+        }
     }
 
     fn forget(&mut self) {

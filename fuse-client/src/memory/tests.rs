@@ -15,6 +15,7 @@ use holdfast_core::time::Timestamp;
 use super::state::State;
 use super::*;
 
+mod names;
 mod reading;
 
 const DIR: InodeId = InodeId(1);
@@ -97,7 +98,7 @@ fn a_recall_ends_answers_at_once_and_the_lease_when_the_kernel_has_forgotten() {
     let mut state = State::default();
     looked_up(&mut state, "a", Some(file()), &[DIR, FILE]);
     assert!(state.tell(&file(), Duration::from_secs(9)));
-    assert!(state.told(FILE).is_some());
+    assert!(state.told(FILE).attributes.is_some());
     assert!(matches!(state.recalled(FILE, None), Step::Drop(_)));
     assert_eq!((state.attr(FILE), state.lookup(DIR, &name("a"))), (None, None));
     assert!(!state.tell(&file(), Duration::from_secs(9)));
@@ -115,9 +116,9 @@ fn the_kernel_is_told_only_what_is_known() {
     let mut state = State::default();
     looked_up(&mut state, "a", Some(file()), &[DIR, FILE]);
     assert!(!state.tell(&attr(FILE, FileKind::Regular, 2), Duration::from_secs(9)));
-    assert!(state.told(FILE).is_none());
+    assert_eq!(state.told(FILE), Believed::default());
     assert!(state.tell(&file(), Duration::ZERO));
-    assert!(state.told(FILE).is_none(), "it believes it no longer");
+    assert_eq!(state.told(FILE), Believed::default(), "it believes it no longer");
 }
 
 #[test]

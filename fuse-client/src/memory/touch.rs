@@ -49,7 +49,7 @@ impl Memory {
     fn retell(&self, ino: InodeId, told: Option<Instant>) {
         if let (Some(kernel), Some(told)) = (self.kernel.get(), told) {
             let inner = Arc::clone(&self.inner);
-            kernel.drop_attributes(ino, told, Box::new(move || inner.replies_are_out()), Box::new(|| ()));
+            kernel.drop_attributes(ino, told, Box::new(move || _ = inner.replies_are_out()), Box::new(|| ()));
         }
     }
 
@@ -58,7 +58,7 @@ impl Memory {
         let told = {
             let mut state = self.inner.state.lock();
             state.doubt(ino);
-            state.told(ino)
+            state.told(ino).attributes
         };
         self.retell(ino, told);
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use holdfast_client::{DescribeDone, Description, InvalidateDone, Invalidation, LeaseEvents, SessionEvents};
 use holdfast_core::id::InodeId;
+use tokio::runtime::Handle as Runtime;
 
 use crate::fs::FileSystem;
 use crate::fs::versions::CachedVersions;
@@ -22,8 +23,8 @@ pub(super) struct MountEvents {
 
 impl MountEvents {
     /// From now on there is a kernel that caches.
-    pub(super) fn attach(&self, fs: FileSystem, notifier: Notifier) {
-        self.memory.attach_kernel(Arc::new(Copies { fs: fs.clone(), notifier: notifier.clone() }));
+    pub(super) fn attach(&self, fs: FileSystem, notifier: Notifier, runtime: Runtime) {
+        self.memory.attach_kernel(Arc::new(Copies { fs: fs.clone(), notifier: notifier.clone(), runtime }));
         // A mount is attached once; a second time would be a defect and changes nothing.
         let _ = self.mount.set((fs, notifier));
     }
@@ -79,6 +80,7 @@ impl SessionEvents for MountEvents {
 struct Copies {
     fs: FileSystem,
     notifier: Notifier,
+    runtime: Runtime,
 }
 
 impl KernelCopies for Copies {
@@ -90,5 +92,12 @@ impl KernelCopies for Copies {
         done: Box<dyn FnOnce() + Send>,
     ) {
         self.notifier.drop_attributes(self.fs.node(ino), told, ready, done);
+    }
+
+    fn at(&self, when: Instant, then: Box<dyn FnOnce() + Send>) {
+        self.runtime.spawn(async move {
+            tokio::time::sleep_until(when.into()).await;
+            then();
+        });
     }
 }

@@ -147,7 +147,7 @@ impl Mount {
             detach(point.path());
             Error::new(ErrorKind::Unavailable, format!("cannot talk to the kernel's FUSE: {error}")).because(error)
         })?;
-        events.attach(fs.clone(), connection.notifier().clone());
+        events.attach(fs.clone(), connection.notifier().clone(), Runtime::current());
         let minor = match table::at(point.path()) {
             Ok(Some(mount)) if mount.is_holdfast() => mount.minor,
             _ => {

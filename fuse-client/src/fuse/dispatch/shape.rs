@@ -1,6 +1,6 @@
 //! The shape of single arguments and answers, between the kernel's numbers and the file system's types.
 
-use holdfast_core::attr::FileKind;
+use holdfast_core::attr::{Attr, FileKind};
 use holdfast_core::id::LockOwner;
 use holdfast_core::lock::{LockMode, LockRange, LockSpace};
 use holdfast_core::op::XattrMode;
@@ -76,7 +76,7 @@ pub(super) fn listing_out(
     listing: &Listing,
     directory: NodeId,
     (room, plus): (usize, bool),
-    ttl: Ttl,
+    ttl: impl Fn(&[u8], &Attr) -> Ttl,
     (aliases, places): (&Aliases, &Places),
 ) -> Output {
     let mut out = Output::with_capacity(room.min(64 << 10));
@@ -86,6 +86,7 @@ pub(super) fn listing_out(
             let known = |node| kind != FileKind::Directory || places.listed(node, Place::new(directory, name));
             let attr = entry.attr.as_ref().filter(|_| known(entry.node));
             let id = if attr.is_some() { aliases.tell(entry.node) } else { node };
+            let ttl = attr.map_or_else(Ttl::default, |attr| ttl(name, attr));
             let fits = out.dirent_plus(room, PlusEntry { id, node, offset, kind, name, attr }, ttl);
             if !fits && attr.is_some() {
                 aliases.forget(id, 1);

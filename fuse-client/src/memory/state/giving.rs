@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use holdfast_core::id::InodeId;
 use holdfast_core::lease::{GiveBack, Mode, Step, Target};
 
-use super::{Moment, State};
+use super::{Believed, Moment, State};
 
 /// Leases that are given up at a time beside the one that was asked for.
 const BESIDE_MAX: usize = 16_384;
@@ -14,22 +14,23 @@ const BESIDE_MAX: usize = 16_384;
 /// What was not used for so long is not in use.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// An inode whose lease is given back when the kernel has dropped its copy, which it was told of then.
-pub(in crate::memory) type Leaving = (InodeId, Option<Instant>);
+/// An inode whose lease is given back when the kernel believes nothing of it any more.
+pub(in crate::memory) type Leaving = (InodeId, Believed);
 
 impl State {
-    /// Every lease is gone; what the kernel was told and may believe, and when.
+    /// Every lease is gone; of what attributes the kernel was told and may believe, and when.
     pub(in crate::memory) fn lost(&mut self) -> Vec<(InodeId, Instant)> {
         self.holdings.lost();
         self.contents.clear();
         let now = Instant::now();
-        let told = self.nodes.drain().filter_map(|(ino, node)| Some((ino, node.believed(now)?)));
+        let told = self.nodes.drain().filter_map(|(ino, node)| Some((ino, node.believed(now).attributes?)));
         told.collect()
     }
 
     pub(in crate::memory) fn recalled(&mut self, ino: InodeId, keep: Option<Mode>) -> Step {
         let step = self.holdings.recalled(Target::Inode(ino), keep, &[]);
         if let Step::Drop(_) = &step {
+            self.wanted.note(ino, Instant::now());
             self.forget(ino);
         }
         step
@@ -109,7 +110,7 @@ impl State {
             if self.holdings.release(ino).is_some() {
                 released.push((ino, told));
                 self.forget(ino);
-            } else if !self.holdings.may(ino, Mode::Shared) && told.is_none() {
+            } else if !self.holdings.may(ino, Mode::Shared) && told == Believed::default() {
                 self.nodes.remove(&ino);
             }
         }
