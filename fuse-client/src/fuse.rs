@@ -70,7 +70,7 @@ impl Default for Settings {
     fn default() -> Self {
         // Readers hand over what waits, so a few serve many processors; mostly the first reads alone.
         let threads = thread::available_parallelism().map_or(2, |processors| processors.get().clamp(2, 4));
-        Self { threads, max_background: 64, readdirplus: false }
+        Self { threads, max_background: 64, readdirplus: true }
     }
 }
 

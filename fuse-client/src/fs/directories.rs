@@ -1,9 +1,9 @@
 //! Listings.
 //!
 //! A handle keeps one page of the listing, so that one request to the server answers many of the
-//! kernel. A listing that starts anew (offset 0: opendir, rewinddir) always asks anew. Offsets are
-//! the server's cookies, so a listing goes on from any of them whatever changed meanwhile: an entry
-//! that stays is listed exactly once.
+//! kernel, and asks for the next one when it has one. A listing that starts anew (offset 0: opendir,
+//! rewinddir) always asks anew. Offsets are the server's cookies, so a listing goes on from any of them
+//! whatever changed meanwhile: an entry that stays is listed exactly once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use holdfast_core::error::PosixError;
 use holdfast_core::id::{DirCookie, InodeId};
 use holdfast_core::op::Caller;
 use parking_lot::Mutex;
+use tokio::task::JoinHandle;
 
 use super::handles::Owner;
 use super::open::Pin;
@@ -93,10 +94,19 @@ pub(super) struct OpenDirs {
     dirs: HashMap<Handle, Arc<OpenDir>>,
 }
 
+/// A page that was asked for before somebody wants it.
+#[derive(Debug)]
+struct Coming {
+    after: u64,
+    page: JoinHandle<Outcome<Page>>,
+}
+
 #[derive(Debug)]
 struct OpenDir {
     ino: InodeId,
     page: Mutex<Option<Arc<Page>>>,
+    /// The page behind that one, on its way.
+    next: Mutex<Option<Coming>>,
     /// Entries that came so far.
     listed: AtomicUsize,
     /// It lives on without a name while it is open.
@@ -107,8 +117,8 @@ impl OpenDirs {
     fn open(&mut self, ino: InodeId, pin: Pin) -> Handle {
         self.last_number += 1;
         let handle = Handle(self.last_number);
-        self.dirs
-            .insert(handle, Arc::new(OpenDir { ino, page: Mutex::default(), listed: AtomicUsize::new(0), _pin: pin }));
+        let (page, next) = (Mutex::default(), Mutex::default());
+        self.dirs.insert(handle, Arc::new(OpenDir { ino, page, next, listed: AtomicUsize::new(0), _pin: pin }));
         handle
     }
 }
@@ -148,9 +158,23 @@ impl FileSystem {
         // Who lists mostly looks at what is listed.
         let with_attributes = with_attributes || dir.listed.load(Ordering::Relaxed) < REMEMBERED_MAX;
         Reply::later(async move {
-            let page = Arc::new(shared.page(dir.ino, offset, with_attributes).await?);
+            let coming = dir.next.lock().take().filter(|coming| coming.after == offset && offset != 0);
+            let come = match coming {
+                Some(coming) => coming.page.await.ok(),
+                None => None,
+            };
+            let page = match come {
+                Some(page) => page?,
+                None => shared.page(dir.ino, offset, with_attributes).await?,
+            };
+            let page = Arc::new(page);
             dir.listed.fetch_add(page.entries.len(), Ordering::Relaxed);
             *dir.page.lock() = Some(Arc::clone(&page));
+            if let Some(after) = page.entries.last().map(|last| last.offset).filter(|_| !page.end) {
+                let ino = dir.ino;
+                let page = tokio::spawn(async move { shared.page(ino, after, with_attributes).await });
+                *dir.next.lock() = Some(Coming { after, page });
+            }
             Ok(Listing { page, from: 0 })
         })
     }

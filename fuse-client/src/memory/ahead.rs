@@ -1,9 +1,9 @@
 //! Which small files are worth reading ahead: who reads two files of a directory mostly reads the
 //! others next. Pure.
 //!
-//! A batch is asked for while the one before is being read, each twice as large, so that a walk
+//! A batch is asked for when the one before begins to be read, each twice as large, so that a walk
 //! waits for few round trips. Guarantees: what is read ahead and not wanted is bounded, a batch or
-//! two in each of few directories; who was wrong before begins later.
+//! two in each of few directories; who was right before begins with more, who was wrong begins later.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -14,6 +14,8 @@ pub(super) const FILE_BYTES_MAX: u64 = 64 << 10;
 /// Bytes of a batch, at most about.
 const BATCH_BYTES_MAX: u64 = 512 << 10;
 const BATCH_FILES_MIN: usize = 16;
+/// The first batch of who was right about more files than that.
+const BATCH_FILES_CONFIDENT: usize = 64;
 /// As many as a request takes, and no more than are read within a few milliseconds.
 const BATCH_FILES_MAX: usize = 128;
 /// Directories that are followed at a time.
@@ -93,9 +95,11 @@ impl Ahead {
 
     /// Takes the next batch of those that are worth it: `worth` tells how long a file is.
     pub(super) fn batch(&mut self, directory: InodeId, worth: impl Fn(InodeId) -> Option<u64>) -> Vec<InodeId> {
+        let confident = usize::try_from(self.confidence).is_ok_and(|files| files > BATCH_FILES_CONFIDENT);
+        let least = if confident { BATCH_FILES_CONFIDENT } else { BATCH_FILES_MIN };
         let Some(followed) = self.directories.get_mut(&directory) else { return Vec::new() };
         let Some(queue) = &mut followed.queue else { return Vec::new() };
-        followed.batch = (followed.batch * 2).clamp(BATCH_FILES_MIN, BATCH_FILES_MAX);
+        followed.batch = (followed.batch * 2).clamp(least, BATCH_FILES_MAX);
         let (mut batch, mut bytes) = (Vec::new(), 0);
         while batch.len() < followed.batch && bytes < BATCH_BYTES_MAX {
             let Some(file) = queue.pop_front() else { break };
@@ -166,7 +170,7 @@ impl Ahead {
 impl Directory {
     fn due(&self) -> Next {
         match &self.queue {
-            _ if self.outstanding > self.batch / 2 => Next::Nothing,
+            _ if self.outstanding > self.batch => Next::Nothing,
             None => Next::Consider,
             Some(_) => Next::Batch,
         }

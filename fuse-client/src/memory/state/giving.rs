@@ -11,8 +11,10 @@ use super::{Believed, Moment, State};
 /// Leases that are given up at a time beside the one that was asked for.
 const BESIDE_MAX: usize = 16_384;
 
-/// What was not used for so long is not in use.
+/// What was not used for so long is not in use, where others look at it.
 const IDLE: Duration = Duration::from_secs(1);
+/// The same where others change names: they would ask for each of them in turn.
+const IDLE_AMONG_CHANGES: Duration = Duration::from_millis(100);
 
 /// An inode whose lease is given back when the kernel believes nothing of it any more.
 pub(in crate::memory) type Leaving = (InodeId, Believed);
@@ -47,7 +49,7 @@ impl State {
     /// Others look at a directory: who does that looks at what is below it next. What is exclusively ours
     /// in it is ours no longer, nor is what is deeper and not in use; what is to be said of that.
     pub(in crate::memory) fn lower_below(&mut self, ino: InodeId) -> Vec<GiveBack> {
-        let idle = self.idle();
+        let idle = self.idle(IDLE);
         let mut lowered = Vec::new();
         let mut directories = VecDeque::from([(ino, true)]);
         while let Some((directory, first)) = directories.pop_front() {
@@ -74,7 +76,7 @@ impl State {
 
     /// Others change the names in a directory, and maybe what they lead to: what of that is not in use.
     pub(in crate::memory) fn release_below(&mut self, ino: InodeId) -> Vec<Leaving> {
-        let idle = self.idle();
+        let idle = self.idle(IDLE_AMONG_CHANGES);
         let Some(node) = self.nodes.get(&ino) else { return Vec::new() };
         let children = node.names.values().flatten().copied();
         let is_idle = |child: &InodeId| self.nodes.get(child).is_some_and(|child| child.used <= idle);
@@ -83,9 +85,9 @@ impl State {
     }
 
     /// What was used last by then is not in use.
-    fn idle(&self) -> Moment {
+    fn idle(&self, after: Duration) -> Moment {
         let now = self.began.map_or(Duration::ZERO, |began| began.elapsed());
-        let idle = now.checked_sub(IDLE).map_or(0, |idle| u64::try_from(idle.as_micros()).unwrap_or(u64::MAX));
+        let idle = now.checked_sub(after).map_or(0, |idle| u64::try_from(idle.as_micros()).unwrap_or(u64::MAX));
         Moment(idle)
     }
 
