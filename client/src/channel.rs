@@ -8,6 +8,8 @@ use std::time::Duration;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::limits::MESSAGE_BYTES_MAX;
 use holdfast_proto::metadata::{AUTHORIZATION_KEY, bearer_value};
+use hyper::rt::Executor;
+use tokio::runtime::Handle;
 use tonic::Request;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint as Transport};
@@ -69,6 +71,12 @@ impl Connector {
         })
     }
 
+    /// The same, with connections for bytes of files served by this runtime.
+    pub(crate) fn carrying_bytes_on(mut self, runtime: &Handle) -> Self {
+        self.data = self.data.executor(On(runtime.clone()));
+        self
+    }
+
     /// A connection, made now.
     pub(crate) async fn connect(&self) -> Result<Channel> {
         let attempt = tokio::time::timeout(self.endpoint.connect_timeout, self.control.connect());
@@ -127,6 +135,15 @@ impl Connector {
             Some(_) => "is holdfastd running there with TLS, and does it ask for a certificate of ours?",
             None => "is holdfastd running there, and does it speak without TLS?",
         }
+    }
+}
+
+/// Runs a connection's tasks on one runtime, whoever makes it.
+struct On(Handle);
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for On {
+    fn execute(&self, task: F) {
+        self.0.spawn(task);
     }
 }
 

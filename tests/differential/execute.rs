@@ -33,6 +33,8 @@ pub(crate) struct Handle {
     direct: bool,
     /// Not a directory.
     is_file: bool,
+    /// Its number on its side, as of open: to look later would change what the kernel knows.
+    ino: u64,
 }
 
 /// What a process holds.

@@ -19,6 +19,7 @@ mod sharing;
 mod space;
 mod stats;
 mod stuck;
+mod traps;
 mod users;
 mod wire;
 

@@ -10,6 +10,7 @@ use holdfast_core::volume::MountPolicy;
 use holdfast_proto::inspect::Description;
 use holdfast_proto::invalidate::Invalidation;
 use holdfast_proto::lease::{Answered, Question};
+use tokio::runtime::Handle;
 
 use crate::clock::{BootClock, Clock};
 use crate::session::{DescribeDone, InvalidateDone};
@@ -39,6 +40,9 @@ pub struct SessionOptions {
     pub pending_bytes_max: usize,
     /// Connections for bytes of files, at least 1.
     pub data_connections: usize,
+    /// Where bytes of files travel, if not on the runtime that the session is opened on. Short
+    /// messages then wait for no long ones.
+    pub bulk: Option<Handle>,
     /// What the session is timed with.
     pub clock: Arc<dyn Clock>,
 }
@@ -52,6 +56,7 @@ impl Default for SessionOptions {
             patience: Patience::Hard,
             pending_bytes_max: 64 << 20,
             data_connections: 2,
+            bulk: None,
             clock: Arc::new(BootClock),
         }
     }

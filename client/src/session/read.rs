@@ -292,7 +292,7 @@ impl Session {
         }
     }
 
-    /// Runs something on the session's runtime that nobody waits for. It should not keep the session.
+    /// Runs something where bytes of files travel that nobody waits for. It should not keep the session.
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.shared().runtime.spawn(task);
     }

@@ -66,6 +66,7 @@ pub(crate) struct Shared {
     pub(crate) connector: Connector,
     pub(crate) options: SessionOptions,
     pub(crate) events: Arc<dyn SessionEvents>,
+    /// Where bytes of files travel.
     pub(crate) runtime: Handle,
     pub(crate) link: watch::Sender<LinkView>,
     /// Asks the link to begin a new stream.
@@ -93,11 +94,12 @@ impl Shared {
         state: State,
         channels: Channels,
     ) -> Self {
+        let runtime = options.bulk.clone().unwrap_or_else(Handle::current);
         Self {
-            connector,
+            connector: connector.carrying_bytes_on(&runtime),
             options,
             events,
-            runtime: Handle::current(),
+            runtime,
             link: watch::Sender::new(view(&state)),
             kick: Notify::new(),
             idle: Notify::new(),

@@ -2,7 +2,7 @@
 //!
 //! A request is first polled on the thread that read it: what it sends goes out at once, and an
 //! answer that is there already needs no other thread. Only when something wakes it does it become
-//! a task of the runtime, on the worker that woke it.
+//! a task, on the worker that woke it and of that one's runtime.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -61,7 +61,7 @@ impl Wake for Parked {
             Place::Polling | Place::Woken => *place = Place::Woken,
             Place::Waiting(task) => {
                 drop(place);
-                self.runtime.spawn(task);
+                Runtime::try_current().as_ref().unwrap_or(&self.runtime).spawn(task);
             }
             Place::Gone => {}
         }

@@ -1,9 +1,11 @@
 //! The life of a mount in this process: checks, session, mount(2), serving, and the end, at which
 //! everything that programs were told is made durable.
 
+use std::num::NonZero;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use holdfast_client::{Endpoint, Session, SessionOptions};
@@ -13,7 +15,7 @@ use holdfast_core::id::InodeId;
 use holdfast_core::volume::MountPolicy;
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags};
-use tokio::runtime::Handle as Runtime;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::access::MountAccess;
@@ -74,13 +76,14 @@ pub struct Mount {
 /// Those of [`Mount::start`] and [`Mount::finish`].
 pub fn run_mount(endpoint: &Endpoint, config: &MountConfig, ready: impl FnOnce(&Mount)) -> Result<()> {
     holdfast_client::allocator::expect_messages();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("holdfast").build();
-    let runtime = runtime.map_err(|error| internal("cannot start threads", error))?;
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = threads("holdfast", if processors > 4 { 2 } else { 1 })?;
+    let bulk = threads("bulk", (processors / 2).max(1))?;
     let ended = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).map_err(|error| internal("cannot watch signals", error))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| internal("cannot watch signals", error))?;
         let mut mount = tokio::select! {
-            mount = Mount::start(endpoint, config) => mount?,
+            mount = Mount::start(endpoint, config, bulk.handle()) => mount?,
             _ = terminate.recv() => return Err(stopped()),
             _ = interrupt.recv() => return Err(stopped()),
         };
@@ -94,17 +97,25 @@ pub fn run_mount(endpoint: &Endpoint, config: &MountConfig, ready: impl FnOnce(&
     });
     // Requests that still wait belong to an aborted connection: nobody waits for them.
     runtime.shutdown_timeout(Duration::from_secs(1));
+    bulk.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
+/// Threads for tasks. As few as do: one that wakes another is a detour on the way of each message.
+fn threads(name: &str, count: usize) -> Result<Runtime> {
+    let runtime = Builder::new_multi_thread().enable_all().worker_threads(count).thread_name(name).build();
+    runtime.map_err(|error| internal("cannot start threads", error))
+}
+
 impl Mount {
-    /// Checks everything, opens a session and mounts. The current runtime serves it.
+    /// Checks everything, opens a session and mounts. The current runtime serves it, and `bulk` carries
+    /// bytes of files.
     ///
     /// # Errors
     /// `NotFound`: no such volume, subdirectory or mount point. `InUse`: the mount point is busy.
     /// `Unavailable`: no `/dev/fuse`, or the server cannot be reached. `Denied`: not root, or the
     /// volume's policy forbids `suid` or `dev`. Others as in [`Session::open`].
-    pub async fn start(endpoint: &Endpoint, config: &MountConfig) -> Result<Self> {
+    pub async fn start(endpoint: &Endpoint, config: &MountConfig, bulk: &Handle) -> Result<Self> {
         let point = MountPoint::check(&config.point)?;
         let device = Device::open().map_err(|error| no_device(&error).because(error))?;
         let events = Arc::new(MountEvents::default());
@@ -113,6 +124,7 @@ impl Mount {
             program: config.program.clone(),
             read_only: config.options.read_only,
             patience: config.options.patience,
+            bulk: Some(bulk.clone()),
             ..SessionOptions::default()
         };
         let opened = Session::open(endpoint, &config.source.volume, options, Arc::clone(&events) as _);
@@ -142,12 +154,12 @@ impl Mount {
         let stats = Arc::new(Stats::default());
         let mut settings = Settings::default();
         settings.threads = config.options.threads.unwrap_or(settings.threads);
-        let started = Connection::start(device, fs.clone(), Runtime::current(), settings, Arc::clone(&stats));
+        let started = Connection::start(device, fs.clone(), Handle::current(), settings, Arc::clone(&stats));
         let connection = started.map_err(|error| {
             detach(point.path());
             Error::new(ErrorKind::Unavailable, format!("cannot talk to the kernel's FUSE: {error}")).because(error)
         })?;
-        events.attach(fs.clone(), connection.notifier().clone(), Runtime::current());
+        events.attach(fs.clone(), connection.notifier().clone(), Handle::current());
         let minor = match table::at(point.path()) {
             Ok(Some(mount)) if mount.is_holdfast() => mount.minor,
             _ => {

@@ -118,14 +118,15 @@ impl Process {
         }
     }
 
-    /// To itself: into memory. So sequences also send where no second handle is.
+    /// To the same file: into memory. So sequences also send where no second handle is; and what comes
+    /// of a file that is sent over itself depends on how many of its pages are in a pipe at a time.
     fn sendfile(&self, from: Slot, from_offset: i64, to: Slot, len: usize) -> Facts {
         let (source, target) = (self.handle(from)?, self.handle(to)?);
         if source.direct || target.direct {
             return Err(Stop::Skipped("O_DIRECT, and not aligned"));
         }
         let mut offset = from_offset;
-        if from != to {
+        if source.ino != target.ino {
             let sent = sendfile(&target.fd, &source.fd, Some(&mut offset), len)?;
             return Ok(vec![("count", Value::number(sent)), ("offset", Value::number(offset))]);
         }

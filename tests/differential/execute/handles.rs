@@ -22,7 +22,7 @@ impl Process {
         let name = kind_name(kind);
         let is_file = kind == libc::S_IFREG;
         let keep = is_file || kind == libc::S_IFDIR || flags.contains(OFlag::O_PATH);
-        let handle = Handle { fd: Arc::new(fd), direct: flags.contains(OFlag::O_DIRECT), is_file };
+        let handle = Handle { fd: Arc::new(fd), direct: flags.contains(OFlag::O_DIRECT), is_file, ino: stat.st_ino };
         // What was here is closed after the new one is open, as in dup2(2).
         self.handles[usize::from(slot.0)] = keep.then_some(handle);
         Ok(vec![("kind", Value::text(name))])
