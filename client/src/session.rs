@@ -45,6 +45,7 @@ mod log;
 mod options;
 mod outcome;
 mod questions;
+mod ranges;
 mod read;
 mod shared;
 mod stage;

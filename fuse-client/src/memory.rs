@@ -42,8 +42,8 @@ const NAMES_BELIEVED: Duration = Duration::from_millis(100);
 /// So long the kernel may take to take an answer up that it was given. Its clock's ticks are in that.
 const TAKEN_UP: Duration = Duration::from_millis(50);
 
-/// Inodes that are remembered, at most about; some hundred bytes each.
-const INODES_MAX: usize = 1 << 17;
+/// Inodes that are remembered, at most about; a kilobyte each, with names, leases and what they are found by.
+const INODES_MAX: usize = 96 << 10;
 
 /// Has the kernel forget what it was told to believe.
 pub(crate) trait KernelCopies: Send + Sync {
@@ -120,6 +120,14 @@ impl Telling<'_> {
             return Duration::ZERO;
         }
         trusted
+    }
+
+    /// The same of an inode that was just made, whose name the kernel may believe for so long. It takes up
+    /// what a change has made without looking whether that was taken back meanwhile; but what its name
+    /// leads to is not given back before that time.
+    pub(crate) fn believes_new(&self, attr: &Attr, named: Duration) -> Duration {
+        let told = !named.is_zero() && self.memory.inner.state.lock().tell(attr, named);
+        if told { named } else { Duration::ZERO }
     }
 
     /// For how long the kernel may believe that a name leads to this, or to nothing; zero: not at all.

@@ -7,8 +7,8 @@ use holdfast_proto::v1::data_client::DataClient;
 use holdfast_proto::v1::namespace_client::NamespaceClient;
 use holdfast_proto::v1::server_message::Message as FromServer;
 use holdfast_proto::v1::{
-    Create, FileKind, GetAttrRequest, Heartbeat, Hello, LookupRequest, Op, PosixError, ReadFilesRequest, ReadRequest,
-    Rename, StageRequest, Write, op,
+    Create, FileKind, GetAttrRequest, Heartbeat, Hello, LookupRequest, Op, PosixError, ReadFilesRequest,
+    ReadRangesRequest, ReadRequest, Rename, StageRequest, Write, op,
 };
 use holdfast_tests::cluster::Cluster;
 use holdfast_tests::wait::Watchdog;
@@ -139,6 +139,11 @@ fn messages_past_the_limits_are_refused() {
     for (inos, len) in [(vec![2; 257], 1), (vec![2], (1 << 20) + 1), (vec![0], 1)] {
         let files = ReadFilesRequest { inos, len };
         assert!(raw.runtime.block_on(data.read_files(raw.request(files.clone()))).is_err(), "{files:?}");
+    }
+    let range = |len| ReadRequest { ino: 2, offset: 0, len };
+    for ranges in [vec![range(1); 65], vec![range(64 << 10); 17], vec![range((64 << 10) + 1)]] {
+        let ranges = ReadRangesRequest { ranges };
+        assert!(raw.runtime.block_on(data.read_ranges(raw.request(ranges.clone()))).is_err(), "{ranges:?}");
     }
     let made = raw.operate(&mut control, 1, vec![create(b"f")]).unwrap();
     assert_eq!(made.error, 0);

@@ -25,6 +25,7 @@ use crate::channel::limited;
 use crate::session::Session;
 use crate::session::backoff::Backoff;
 use crate::session::options::Patience;
+use crate::session::ranges::{SHORT_MAX, ShortReads, Turn};
 use crate::session::shared::{Channels, Shared};
 use crate::session::stage::session_call;
 use crate::session::state::State;
@@ -224,17 +225,13 @@ impl Shared {
         if found >= offset { Ok(found) } else { Err(distrust("answer to a seek", "it lies before the start")) }
     }
 
-    pub(crate) async fn read(&self, ino: InodeId, offset: u64, len: u32) -> Result<ReadData> {
+    pub(crate) async fn read(self: &Arc<Self>, ino: InodeId, offset: u64, len: u32) -> Result<ReadData> {
         self.settled(ino).await;
         let len = len.min(u32::try_from(IO_BYTES_MAX).unwrap_or(u32::MAX));
         let message = v1::ReadRequest { ino: ino.0, offset, len };
         let mut damaged_before = false;
         loop {
-            let answer = self.ask(&message, |channels, request| {
-                let mut data = data(channels);
-                async move { data.read(request).await }
-            });
-            match ReadData::from_wire(answer.await?, offset, len) {
+            match ReadData::from_wire(self.read_range(&message).await?, offset, len) {
                 Ok(read) => return Ok(read),
                 // Once may have been the way here; twice is what is stored.
                 Err(error) if error.kind() == ErrorKind::Damaged && !damaged_before => {
@@ -247,6 +244,32 @@ impl Shared {
                 Err(error) => return Err(doubt("data", &error)),
             }
         }
+    }
+
+    /// Short ones together with others, where that is quicker.
+    async fn read_range(self: &Arc<Self>, range: &v1::ReadRequest) -> Result<v1::ReadResponse> {
+        let _call = match (range.len <= SHORT_MAX).then(|| ShortReads::turn(self, range)) {
+            Some(Turn::Together(answer)) => match answer.await {
+                Ok(answer) => return Ok(answer),
+                Err(_) => None,
+            },
+            Some(Turn::Alone(call)) => Some(call),
+            None => None,
+        };
+        let answer = self.ask(range, |channels, request| {
+            let mut data = data(channels);
+            async move { data.read(request).await }
+        });
+        answer.await
+    }
+
+    pub(crate) async fn read_ranges(&self, ranges: Vec<v1::ReadRequest>) -> Result<v1::ReadRangesResponse> {
+        let message = v1::ReadRangesRequest { ranges };
+        let answer = self.ask(&message, |channels, request| {
+            let mut data = data(channels);
+            async move { data.read_ranges(request).await }
+        });
+        answer.await
     }
 
     pub(crate) async fn read_files(&self, files: &[InodeId]) -> Result<Vec<(InodeId, ReadData)>> {

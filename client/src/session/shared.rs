@@ -16,6 +16,7 @@ use tonic::transport::Channel;
 
 use crate::channel::Connector;
 use crate::session::options::{SessionEvents, SessionInfo, SessionOptions, SessionStats};
+use crate::session::ranges::ShortReads;
 use crate::session::state::{Effects, StageJob, State};
 
 /// Connections of one stream's time.
@@ -76,6 +77,7 @@ pub(crate) struct Shared {
     /// True: the link's task must end, whatever it does.
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) counters: Counters,
+    pub(crate) short_reads: ShortReads,
     state: Mutex<State>,
     channels: RwLock<Arc<Channels>>,
 }
@@ -105,6 +107,7 @@ impl Shared {
             idle: Notify::new(),
             stop: watch::Sender::new(false),
             counters: Counters::default(),
+            short_reads: ShortReads::default(),
             state: Mutex::new(state),
             channels: RwLock::new(Arc::new(channels)),
         }

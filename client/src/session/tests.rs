@@ -23,6 +23,7 @@ use super::{Applied, Foretold, InvalidateDone, LeaseEvents, Patience, Session, S
 use fake::{Fake, World};
 
 mod breaks;
+mod content;
 mod fake;
 mod files;
 mod leases;

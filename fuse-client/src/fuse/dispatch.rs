@@ -119,18 +119,18 @@ impl Dispatcher {
                 self.reply(self.on_inode(call), fs.readlink(node), encode);
             }
             Request::Symlink { name, target } => {
-                self.entry(call, Named::new(node, name), fs.symlink(caller, node, name, target));
+                self.made(call, Named::new(node, name), fs.symlink(caller, node, name, target));
             }
             Request::MkNod { name, mode, umask, rdev } => match kind_of_bits(mode) {
                 Some(kind) => {
                     let made = fs.mknod(caller, node, name, kind, decode::asked(mode, umask), rdev);
-                    self.entry(call, Named::new(node, name), made);
+                    self.made(call, Named::new(node, name), made);
                 }
                 None => call.answer.error(PosixError::Invalid),
             },
             Request::MkDir { name, mode } => {
                 let reply = fs.mkdir(caller, node, name, mode);
-                self.entry(call, Named::new(node, name), self.met(reply, header, name, |entry| entry));
+                self.made(call, Named::new(node, name), self.met(reply, header, name, |entry| entry));
             }
             Request::Unlink { name } => self.done(call, fs.unlink(caller, node, name)),
             Request::RmDir { name } => self.done(call, fs.rmdir(caller, node, name)),
@@ -144,7 +144,7 @@ impl Dispatcher {
                 });
             }
             Request::Link { node: file, name } => {
-                self.entry(call, Named::new(node, name), fs.link(caller, Node(file), node, name));
+                self.linked(call, Named::new(node, name), fs.link(caller, Node(file), node, name));
             }
             Request::Open { flags, kill_privileges } => {
                 let flags = OFlag::from_bits_retain(flags);
@@ -286,9 +286,20 @@ impl Dispatcher {
         self.reply(call, reply, |(), answer| answer.done());
     }
 
-    /// Answers with what a change made or found: the kernel takes the attributes up in any order with
-    /// a recall, so it is not told to believe them.
-    fn entry(&self, call: Call, named: Named, reply: Reply<Entry>) {
+    /// Answers with what a change made.
+    fn made(&self, call: Call, named: Named, reply: Reply<Entry>) {
+        let (fs, aliases) = (self.fs.clone(), Arc::clone(&self.aliases));
+        self.reply(call, reply, move |entry, answer| {
+            let telling = fs.telling();
+            let ttl = named.makes(&fs, &telling, &entry);
+            let mut out = Output::with_capacity(abi::ENTRY_OUT);
+            answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
+        });
+    }
+
+    /// Answers with what was there and has another name now: the kernel takes the attributes up in any order
+    /// with other changes and a recall, so it is not told to believe them.
+    fn linked(&self, call: Call, named: Named, reply: Reply<Entry>) {
         let (fs, aliases) = (self.fs.clone(), Arc::clone(&self.aliases));
         self.reply(call, reply, move |entry, answer| {
             let telling = fs.telling();
@@ -385,8 +396,7 @@ impl Dispatcher {
         let encode = move |created: Created, answer: Answer| match created {
             Created::New(entry, opened) => {
                 let telling = opens.telling();
-                let believed = named.map(|named| named.leads(&opens, &telling, Some(&entry)));
-                let ttl = Ttl { entry: believed.unwrap_or_default(), ..Ttl::default() };
+                let ttl = named.map(|named| named.makes(&opens, &telling, &entry)).unwrap_or_default();
                 let mut out = Output::with_capacity(abi::ENTRY_OUT + 16);
                 out.entry_out(entry.node.0, entry.node.0, &entry.attr, ttl);
                 answer.body(out.open_out(opened.handle.0, open_flags(opened.caching)));

@@ -13,11 +13,13 @@ use holdfast_core::name::FileName;
 use holdfast_core::op::{Op, OpReply, RenameMode};
 
 mod giving;
+mod names;
 mod wanted;
 
 use super::ahead::Ahead;
 use super::contents::Contents;
 use super::{Found, TAKEN_UP};
+use names::Names;
 use wanted::Wanted;
 
 /// Names of a directory that are asked for one by one before its listing is read on.
@@ -29,12 +31,8 @@ const AHEAD_MAX: u32 = 64;
 #[derive(Debug, Default)]
 struct Node {
     attr: Option<Attr>,
-    /// Of a directory: names and what they lead to; `None`: surely to nothing.
-    names: HashMap<FileName, Option<InodeId>>,
-    /// Every name that there is is among them.
-    complete: bool,
-    /// Up to here its listing was heard without a gap.
-    listed: Option<DirCookie>,
+    /// Of a directory.
+    names: Names,
     /// When the kernel was told its attributes last, and until when it may believe any.
     told: Option<(Instant, Instant)>,
     /// Until when the kernel may believe what the names in it lead to.
@@ -112,16 +110,15 @@ impl State {
         let used = self.tick();
         let node = self.nodes.get_mut(&parent)?;
         node.used = used;
-        match node.names.get(name) {
-            Some(&Some(ino)) => {
+        match node.names.leads(name.as_bytes())? {
+            Some(ino) => {
                 let found = self.attr(ino).map(Found::Entry);
                 if let Some(node) = self.nodes.get_mut(&ino) {
                     node.above = Some(parent);
                 }
                 found
             }
-            Some(None) => Some(Found::Nothing),
-            None => node.complete.then_some(Found::Nothing),
+            None => Some(Found::Nothing),
         }
     }
 
@@ -156,7 +153,7 @@ impl State {
         }
         let until = Some(now + length);
         match self.nodes.get_mut(&parent) {
-            Some(node) if node.names.get(name).copied().or(node.complete.then_some(None)) == Some(to) => {
+            Some(node) if node.names.leads(name) == Some(to) => {
                 node.names_told = node.names_told.max(until);
             }
             _ => return false,
@@ -184,7 +181,7 @@ impl State {
 
     /// What the names in a directory lead to, as far as they are known.
     pub(super) fn below(&self, directory: InodeId) -> impl Iterator<Item = InodeId> {
-        self.nodes.get(&directory).into_iter().flat_map(|node| node.names.values().flatten().copied())
+        self.nodes.get(&directory).into_iter().flat_map(|node| node.names.inodes())
     }
 
     pub(super) const fn epoch(&self) -> Epoch {
@@ -215,20 +212,20 @@ impl State {
 
     /// Whether there is surely no name in a directory.
     pub(super) fn is_surely_empty(&self, ino: InodeId) -> bool {
-        self.nodes.get(&ino).is_some_and(|node| node.complete && node.names.values().all(Option::is_none))
+        self.nodes.get(&ino).is_some_and(|node| node.names.are_surely_none())
     }
 
     /// A name in a directory has to be asked for. Whether its listing is worth reading on now: behind
     /// which entry, and how many pages.
     pub(super) fn missed(&mut self, parent: InodeId) -> Option<(DirCookie, u32)> {
-        let node = self.known(parent).filter(|node| !node.complete && !node.reading)?;
+        let node = self.known(parent).filter(|node| !node.names.is_complete() && !node.reading)?;
         node.misses += 1;
         if node.misses < MISSES_MAX {
             return None;
         }
         let pages = node.ahead.max(1);
         (node.misses, node.ahead, node.reading) = (0, (pages * 4).min(AHEAD_MAX), true);
-        Some((node.listed.unwrap_or_default(), pages))
+        Some((node.names.listed(), pages))
     }
 
     /// That is done.
@@ -386,10 +383,9 @@ impl State {
     /// A name leads to this, or to nothing, as of behind this operation.
     pub(super) fn lead(&mut self, parent: InodeId, name: &FileName, to: Option<InodeId>, behind: Seq) {
         let Some(node) = self.known(parent).filter(|node| node.changed <= behind) else { return };
-        if node.complete && to.is_none() {
-            node.names.remove(name);
-        } else {
-            node.names.insert(name.clone(), to);
+        node.names.lead(name, to);
+        if let Some(node) = to.and_then(|ino| self.nodes.get_mut(&ino)) {
+            node.above = Some(parent);
         }
     }
 
@@ -403,18 +399,14 @@ impl State {
     /// Nor what a name leads to.
     pub(super) fn doubt_name(&mut self, parent: InodeId, name: &FileName) {
         if let Some(node) = self.nodes.get_mut(&parent) {
-            node.names.remove(name);
-            node.complete = false;
-            // It may stand in a part of the listing that was heard.
-            node.listed = None;
+            node.names.doubt(name);
         }
     }
 
     /// A directory was made and nobody else has been there.
     pub(super) fn is_empty(&mut self, ino: InodeId) {
         if let Some(node) = self.known(ino) {
-            node.names.clear();
-            node.complete = true;
+            node.names.are_none();
         }
     }
 
@@ -437,8 +429,7 @@ impl State {
 
     /// What a name leads to, as far as that is known.
     pub(super) fn leads(&self, (parent, name): (InodeId, &FileName)) -> Option<Option<InodeId>> {
-        let node = self.nodes.get(&parent)?;
-        node.names.get(name).copied().or(node.complete.then_some(None))
+        self.nodes.get(&parent)?.names.leads(name.as_bytes())
     }
 
     /// The name leads to this; `None`: to something that is not known.
@@ -457,11 +448,7 @@ impl State {
             self.lead(ino, &entry.name, Some(entry.ino), behind);
         }
         let Some(node) = self.known(ino).filter(|node| node.changed <= behind) else { return };
-        let gapless = after == DirCookie(0) || node.listed == Some(after);
-        node.listed = page.entries.last().map(|entry| entry.cookie).or(node.listed).filter(|_| gapless);
-        if gapless && page.end {
-            node.complete = true;
-        }
+        node.names.heard(after, page.entries.last().map(|entry| entry.cookie), page.end);
     }
 }
 
@@ -477,7 +464,5 @@ impl Node {
     fn forget(&mut self) {
         self.attr = None;
         self.names.clear();
-        self.complete = false;
-        self.listed = None;
     }
 }

@@ -10,8 +10,8 @@ use holdfast_proto::data::frame_hashes;
 use holdfast_proto::metadata::session_of;
 use holdfast_proto::v1::data_server::Data;
 use holdfast_proto::v1::{
-    FileBeginning, ReadFilesRequest, ReadFilesResponse, ReadPiece, ReadRequest, ReadResponse, SeekRequest,
-    SeekResponse, StageRequest, StageResponse,
+    FileBeginning, RangeContent, ReadFilesRequest, ReadFilesResponse, ReadPiece, ReadRangesRequest, ReadRangesResponse,
+    ReadRequest, ReadResponse, SeekRequest, SeekResponse, StageRequest, StageResponse,
 };
 use tokio::task::block_in_place;
 use tonic::{Request, Response, Status};
@@ -22,6 +22,8 @@ use crate::store::ReadResult;
 
 /// Files whose beginnings are read at a time, at most.
 const FILES_MAX: usize = 256;
+/// Ranges that are read at a time, at most.
+const RANGES_MAX: usize = 64;
 
 #[tonic::async_trait]
 impl Data for Service {
@@ -63,6 +65,27 @@ impl Data for Service {
             files
         });
         Ok(Response::new(ReadFilesResponse { files }))
+    }
+
+    async fn read_ranges(&self, request: Request<ReadRangesRequest>) -> Result<Response<ReadRangesResponse>, Status> {
+        let owner = self.reader(&request).await?;
+        let ReadRangesRequest { ranges } = request.into_inner();
+        let bytes: usize = ranges.iter().map(|range| range.len as usize).sum();
+        let fits = ranges.iter().all(|range| range.len as usize <= INLINE_BYTES_MAX);
+        if ranges.len() > RANGES_MAX || bytes > IO_BYTES_MAX || !fits {
+            return Err(status(invalid(format!(
+                "{bytes} bytes of {} ranges are too much; at most {RANGES_MAX} of {INLINE_BYTES_MAX}, and \
+                 {IO_BYTES_MAX} together",
+                ranges.len()
+            ))));
+        }
+        let range = |range: ReadRequest| Ok((inode(range.ino)?, range.offset, range.len));
+        let ranges = ranges.into_iter().map(range).collect::<Result<Vec<_>, _>>().map_err(status)?;
+        let read = block_in_place(|| owner.store().read_ranges(&ranges));
+        let content = |(index, read): (u32, Result<ReadResult, Error>)| {
+            read.ok().map(|read| RangeContent { index, content: Some(to_wire(read)) })
+        };
+        Ok(Response::new(ReadRangesResponse { contents: (0..).zip(read).filter_map(content).collect() }))
     }
 
     async fn stage(&self, request: Request<StageRequest>) -> Result<Response<StageResponse>, Status> {

@@ -72,6 +72,20 @@ impl Segments {
     }
 }
 
+impl Segments {
+    /// Parts of frames are going to be read: the disk may begin.
+    pub fn expect(&self, wanted: &[Wanted]) {
+        for run in runs(wanted) {
+            let (first, last) = (&wanted[run.start].frame, &wanted[run.end - 1].frame);
+            // A segment that cannot be opened is for the read to tell of.
+            if let Ok(file) = self.handles.get(first.segment) {
+                let start = frame::content_start(first);
+                file.expect(start, frame::end(last).saturating_sub(start));
+            }
+        }
+    }
+}
+
 /// Cuts the list into runs that one read of the disk serves: frames that lie one after the other,
 /// or the same one again.
 fn runs(wanted: &[Wanted]) -> Vec<Range<usize>> {

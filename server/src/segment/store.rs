@@ -70,6 +70,9 @@ pub trait SegmentFile: fmt::Debug + Send + Sync {
     /// `Unavailable`: what was written may be lost; the caller must stop.
     fn sync(&self) -> Result<()>;
 
+    /// A hint that this range will be read soon.
+    fn expect(&self, position: u64, len: u64);
+
     /// A hint that this range should go to the disk soon.
     fn start_writeback(&self, position: u64, len: u64);
 

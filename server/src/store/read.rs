@@ -110,16 +110,9 @@ impl Store {
         }
         let mut tried: Option<ReadPlan> = None;
         loop {
-            let plan = self.ask(|view| content::plan_read(view, ino, offset, u64::from(len)))?;
+            let plan = self.plan(ino, offset, len)?;
             match self.fetch(&plan) {
-                Ok(pieces) => {
-                    return Ok(ReadResult {
-                        pieces,
-                        len: u32::try_from(plan.len).unwrap_or(len),
-                        size: plan.size,
-                        data_version: plan.data_version,
-                    });
-                }
+                Ok(pieces) => return Ok(carried_out(&plan, pieces, len)),
                 // The file may have changed since, and its old data may be gone: look again. The
                 // same plan twice means that the data is not there though it should be.
                 Err(error) if tried.as_ref() == Some(&plan) => {
@@ -131,17 +124,29 @@ impl Store {
         }
     }
 
+    /// Reads several ranges, as [`read`](Self::read) does each. The disk is told of all of them before the
+    /// first is waited for.
+    pub fn read_ranges(&self, ranges: &[(InodeId, u64, u32)]) -> Vec<Result<ReadResult>> {
+        let plan = |&(ino, offset, len): &(InodeId, u64, u32)| self.plan(ino, offset, len);
+        let plans: Vec<Result<ReadPlan>> = ranges.iter().map(plan).collect();
+        if ranges.len() > 1 {
+            plans.iter().flatten().for_each(|plan| self.segments.expect(&wanted(plan)));
+        }
+        let read = |(plan, &(ino, offset, len)): (Result<ReadPlan>, &(InodeId, u64, u32))| {
+            let plan = plan?;
+            // What fails may have changed since: that is for a read alone to find out.
+            self.fetch(&plan).map(|pieces| carried_out(&plan, pieces, len)).or_else(|_| self.read(ino, offset, len))
+        };
+        plans.into_iter().zip(ranges).map(read).collect()
+    }
+
+    fn plan(&self, ino: InodeId, offset: u64, len: u32) -> Result<ReadPlan> {
+        self.ask(|view| content::plan_read(view, ino, offset, u64::from(len)))
+    }
+
     /// Fetches what a plan needs from the segments.
     fn fetch(&self, plan: &ReadPlan) -> Result<Vec<Piece>> {
-        let wanted: Vec<Wanted> = plan
-            .extents
-            .iter()
-            .filter_map(|extent| match extent.content {
-                Content::Framed { frame, skip, len } => Some(Wanted { frame, skip, len }),
-                Content::Inline(_) | Content::Reserved { .. } => None,
-            })
-            .collect();
-        let mut framed = self.segments.read(&wanted)?.into_iter();
+        let mut framed = self.segments.read(&wanted(plan))?.into_iter();
         let pieces = plan.extents.iter().filter_map(|extent| {
             let (data, hash) = match &extent.content {
                 // The engine has verified these bytes; the hash is for their way to the client.
@@ -169,4 +174,18 @@ impl Store {
             }
         }
     }
+}
+
+/// What a plan needs from the segments.
+fn wanted(plan: &ReadPlan) -> Vec<Wanted> {
+    let wanted = plan.extents.iter().filter_map(|extent| match extent.content {
+        Content::Framed { frame, skip, len } => Some(Wanted { frame, skip, len }),
+        Content::Inline(_) | Content::Reserved { .. } => None,
+    });
+    wanted.collect()
+}
+
+fn carried_out(plan: &ReadPlan, pieces: Vec<Piece>, asked: u32) -> ReadResult {
+    let len = u32::try_from(plan.len).unwrap_or(asked);
+    ReadResult { pieces, len, size: plan.size, data_version: plan.data_version }
 }

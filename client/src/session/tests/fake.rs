@@ -8,9 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind};
-use holdfast_core::hash::{FrameHash, Framed};
+use holdfast_core::hash::Framed;
 use holdfast_core::id::SessionId;
 use holdfast_proto::data::frame_hashes_to_wire;
 use holdfast_proto::error::to_status;
@@ -26,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
+use super::content::content;
 use crate::endpoint::{Endpoint, ServerAddress};
 
 mod names;
@@ -92,6 +92,8 @@ pub(super) struct World {
     pub(super) heard: Vec<Said>,
     pub(super) stagings: usize,
     pub(super) reads: usize,
+    /// How many ranges each read of several had.
+    pub(super) together: Vec<usize>,
     pub(super) epoch: u64,
     commit: u64,
 }
@@ -437,14 +439,25 @@ impl Data for Service {
     async fn read(&self, request: Request<v1::ReadRequest>) -> Result<Response<v1::ReadResponse>, Status> {
         self.session(&request)?;
         let read = request.into_inner();
-        let data = Bytes::from(vec![b'x'; read.len as usize]);
         let mut world = self.world.lock();
         world.reads += 1;
         let damaged = world.mood.damaged_reads > 0;
-        world.mood.damaged_reads = world.mood.damaged_reads.saturating_sub(1);
-        let hash = FrameHash::of(if damaged { b"something else" } else { &data });
-        let piece = v1::ReadPiece { offset: read.offset, data, blake3: Bytes::copy_from_slice(&hash.0) };
-        Ok(Response::new(v1::ReadResponse { pieces: vec![piece], len: read.len, size: 1 << 20, data_version: 3 }))
+        world.mood.damaged_reads -= usize::from(damaged);
+        Ok(Response::new(content(read.offset, vec![b'x'; read.len as usize], 1 << 20, damaged)))
+    }
+
+    async fn read_ranges(
+        &self,
+        request: Request<v1::ReadRangesRequest>,
+    ) -> Result<Response<v1::ReadRangesResponse>, Status> {
+        self.session(&request)?;
+        let ranges = request.into_inner().ranges;
+        self.world.lock().together.push(ranges.len());
+        let contents = (0..).zip(ranges).filter(|(_, range)| range.ino != DAMAGED).map(|(index, range)| {
+            let content = content(range.offset, vec![b'x'; range.len as usize], 1 << 20, false);
+            v1::RangeContent { index, content: Some(content) }
+        });
+        Ok(Response::new(v1::ReadRangesResponse { contents: contents.collect() }))
     }
 
     async fn read_files(
@@ -453,12 +466,9 @@ impl Data for Service {
     ) -> Result<Response<v1::ReadFilesResponse>, Status> {
         self.session(&request)?;
         let files = request.into_inner().inos.into_iter().map(|ino| {
-            let data = Bytes::from(ino.to_string());
-            let hash = FrameHash::of(if ino == DAMAGED { b"something else" } else { &data });
-            let (len, size) = (u32::try_from(data.len()).unwrap_or_default(), data.len() as u64);
-            let piece = v1::ReadPiece { offset: 0, data, blake3: Bytes::copy_from_slice(&hash.0) };
-            let content = v1::ReadResponse { pieces: vec![piece], len, size, data_version: 3 };
-            v1::FileBeginning { ino, content: Some(content) }
+            let data = ino.to_string().into_bytes();
+            let size = data.len() as u64;
+            v1::FileBeginning { ino, content: Some(content(0, data, size, ino == DAMAGED)) }
         });
         Ok(Response::new(v1::ReadFilesResponse { files: files.collect() }))
     }

@@ -49,6 +49,33 @@ async fn damaged_data_is_read_once_more_and_then_an_error() {
 }
 
 #[tokio::test]
+async fn short_reads_of_one_moment_go_together_and_each_has_its_answer() {
+    let fake = Fake::start().await;
+    let session = open(&fake).await;
+    let mut all = tokio::task::JoinSet::new();
+    for number in 0..300_u32 {
+        let session = session.clone();
+        all.spawn(async move {
+            // What is not in the answer is asked for alone.
+            let ino = if number == 7 { InodeId(fake::DAMAGED) } else { FILE };
+            let read = session.read(ino, u64::from(number) * 100, 100 + number).await.unwrap();
+            assert_eq!(read.len, 100 + number);
+        });
+    }
+    while let Some(done) = all.join_next().await {
+        done.unwrap();
+    }
+    let together = fake.with(|world| world.together.clone());
+    let most = together.iter().max().copied().unwrap_or_default();
+    assert!((2..=64).contains(&most), "{together:?}");
+    assert!(together.iter().sum::<usize>() + fake.with(|world| world.reads) >= 300, "{together:?}");
+    // Alone again, nobody waits for others.
+    let before = fake.with(|world| world.reads);
+    assert_eq!(session.read(FILE, 0, 10).await.unwrap().len, 10);
+    assert_eq!(fake.with(|world| world.reads), before + 1);
+}
+
+#[tokio::test]
 async fn a_damaged_one_of_several_files_is_left_out() {
     let fake = Fake::start().await;
     let session = open(&fake).await;

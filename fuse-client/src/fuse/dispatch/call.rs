@@ -9,6 +9,7 @@ use nix::errno::Errno;
 
 use crate::fs::{Entry, FileSystem, Node, Outcome};
 use crate::fuse::answer::Answer;
+use crate::fuse::encode::Ttl;
 use crate::fuse::stale::StaleThreads;
 use crate::memory::Telling;
 
@@ -26,6 +27,14 @@ impl Named {
     /// For how long the kernel may believe that it leads to this, or to nothing.
     pub(super) fn leads(&self, fs: &FileSystem, telling: &Telling<'_>, entry: Option<&Entry>) -> Duration {
         telling.leads((fs.ino(self.directory), &self.name), entry.map(|entry| entry.attr.ino))
+    }
+}
+
+impl Named {
+    /// For how long the kernel may believe that it leads to what was just made, and what that is like.
+    pub(super) fn makes(&self, fs: &FileSystem, telling: &Telling<'_>, made: &Entry) -> Ttl {
+        let entry = self.leads(fs, telling, Some(made));
+        Ttl { entry, attr: telling.believes_new(&made.attr, entry) }
     }
 }
 

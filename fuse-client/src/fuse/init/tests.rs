@@ -64,7 +64,7 @@ fn a_kernel_of_a_newer_major_version_is_asked_to_come_down() {
     agreed.unwrap();
     assert_eq!(word(&answers[0], 16), 7);
     let flags = u64::from(word(&answers[1], 16 + 12)) | u64::from(word(&answers[1], 16 + 32)) << 32;
-    assert_eq!(flags, WANTED);
+    assert_eq!(flags, WANTED | init::DO_READDIRPLUS | init::READDIRPLUS_AUTO);
 }
 
 #[test]

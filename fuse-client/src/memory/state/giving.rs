@@ -1,6 +1,6 @@
 //! What is given back: what others want, what lies beside it, and what was not used for long.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use holdfast_core::id::InodeId;
@@ -54,7 +54,7 @@ impl State {
         let mut directories = VecDeque::from([(ino, true)]);
         while let Some((directory, first)) = directories.pop_front() {
             let Some(node) = self.nodes.get(&directory) else { continue };
-            for &child in node.names.values().flatten() {
+            for child in node.names.inodes() {
                 if lowered.len() >= BESIDE_MAX {
                     return lowered;
                 }
@@ -78,7 +78,7 @@ impl State {
     pub(in crate::memory) fn release_below(&mut self, ino: InodeId) -> Vec<Leaving> {
         let idle = self.idle(IDLE_AMONG_CHANGES);
         let Some(node) = self.nodes.get(&ino) else { return Vec::new() };
-        let children = node.names.values().flatten().copied();
+        let children = node.names.inodes();
         let is_idle = |child: &InodeId| self.nodes.get(child).is_some_and(|child| child.used <= idle);
         let old: Vec<InodeId> = children.filter(is_idle).take(BESIDE_MAX).collect();
         self.release(old)
@@ -105,8 +105,24 @@ impl State {
         self.release(old)
     }
 
+    /// Of the names by which these were found only that there are some is kept.
+    fn let_names_go(&mut self, inodes: &[InodeId]) {
+        let mut gone: HashMap<InodeId, HashSet<InodeId>> = HashMap::new();
+        for &ino in inodes {
+            if let Some(above) = self.above(ino) {
+                gone.entry(above).or_default().insert(ino);
+            }
+        }
+        for (directory, gone) in gone {
+            if let Some(node) = self.nodes.get_mut(&directory) {
+                node.names.let_go(&gone);
+            }
+        }
+    }
+
     fn release(&mut self, inodes: Vec<InodeId>) -> Vec<Leaving> {
         let mut released = Vec::new();
+        self.let_names_go(&inodes);
         for ino in inodes {
             let told = self.told(ino);
             if self.holdings.release(ino).is_some() {

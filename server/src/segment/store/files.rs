@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::SegmentId;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::statvfs::statvfs;
 use nix::sys::uio::pwritev;
 
@@ -145,6 +146,13 @@ impl SegmentFile for OneFile {
 
     fn sync(&self) -> Result<()> {
         self.file.sync_data().map_err(|error| failed("sync", &self.path, error))
+    }
+
+    fn expect(&self, position: u64, len: u64) {
+        if let (Ok(position), Ok(len)) = (i64::try_from(position), i64::try_from(len)) {
+            // What comes of a hint is nobody's concern.
+            let _ = posix_fadvise(&self.file, position, len, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
+        }
     }
 
     fn start_writeback(&self, position: u64, len: u64) {

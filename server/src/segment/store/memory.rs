@@ -153,6 +153,8 @@ impl SegmentFile for MemoryFile {
         Ok(())
     }
 
+    fn expect(&self, _position: u64, _len: u64) {}
+
     fn start_writeback(&self, _position: u64, _len: u64) {}
 
     fn truncate(&self, len: u64) -> Result<()> {

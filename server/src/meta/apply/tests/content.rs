@@ -7,6 +7,7 @@ use holdfast_core::id::InodeId;
 use holdfast_core::limits::FILE_BYTES_MAX;
 use holdfast_core::op::{AllocateMode, NewNode, Op, OpReply, WriteAt, WriteData};
 
+use crate::store::ReadResult;
 use crate::store::fixture::{ROOT, Volume, noise, posix};
 
 const RESERVE: AllocateMode = AllocateMode::Reserve { keep_size: false };
@@ -77,6 +78,30 @@ fn what_a_mapping_has_behind_the_end_is_not_written() {
     assert_eq!(volume.attr(file).size, 150_000);
     assert!(volume.content(file)[4096..] == large[..150_000 - 4096]);
     volume.sound();
+}
+
+#[test]
+fn ranges_that_are_read_together_are_what_each_is_alone() {
+    let volume = Volume::new();
+    let file = volume.file(ROOT, "f").unwrap();
+    let large: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8).collect();
+    volume.write_staged_at(file, WriteAt::Offset(0), &large).unwrap();
+    volume.write(file, 70_000, b"inline").unwrap();
+    let ranges = [(file, 0, 4096), (ROOT, 0, 10), (file, 69_990, 100), (file, 290_000, 60_000), (InodeId(99), 0, 1)];
+    let together = volume.store.read_ranges(&ranges);
+    assert_eq!(together.len(), ranges.len());
+    for (read, (ino, offset, len)) in together.into_iter().zip(ranges) {
+        match (read, volume.store.read(ino, offset, len)) {
+            (Ok(together), Ok(alone)) => {
+                let parts = |read: &ReadResult| -> Vec<_> {
+                    read.pieces.iter().map(|piece| (piece.offset, piece.data.clone(), piece.hash)).collect()
+                };
+                assert_eq!((together.len, together.size, parts(&together)), (alone.len, alone.size, parts(&alone)));
+                assert!(together.pieces.iter().all(|piece| piece.hash.matches(&piece.data)));
+            }
+            (together, alone) => assert_eq!(posix(together), posix(alone)),
+        }
+    }
 }
 
 #[test]
