@@ -42,6 +42,9 @@ const NAMES_BELIEVED: Duration = Duration::from_millis(100);
 /// So long the kernel may take to take an answer up that it was given. Its clock's ticks are in that.
 const TAKEN_UP: Duration = Duration::from_millis(50);
 
+/// An answer about a name may be held up for so long before it is on its way.
+const HELD_UP: Duration = Duration::from_secs(2);
+
 /// Inodes that are remembered, at most about; a kilobyte each, with names, leases and what they are found by.
 const INODES_MAX: usize = 96 << 10;
 
@@ -290,6 +293,7 @@ impl Memory {
         let (before, after, told) = (Arc::clone(&self.inner), Arc::clone(&self.inner), Arc::clone(&names));
         let ready = move || {
             let mut until = told.lock();
+            // One of them may have been about this, however long its thread has not run.
             if before.replies_are_out() == Replies::JustNow && until.is_some() {
                 *until = Some(Instant::now() + NAMES_BELIEVED + TAKEN_UP);
             }
@@ -299,7 +303,8 @@ impl Memory {
             Some(until) if until > Instant::now() => timer.at(until, Box::new(move || after.dropped(ino))),
             _ => after.dropped(ino),
         };
-        let told = believed.attributes.unwrap_or_else(Instant::now);
+        let named = believed.names.and_then(|until| until.checked_sub(NAMES_BELIEVED + TAKEN_UP));
+        let told = believed.attributes.or(named).unwrap_or_else(Instant::now);
         kernel.drop_attributes(ino, told, Box::new(ready), Box::new(done));
     }
 }

@@ -18,7 +18,7 @@ mod wanted;
 
 use super::ahead::Ahead;
 use super::contents::Contents;
-use super::{Found, TAKEN_UP};
+use super::{Found, HELD_UP, TAKEN_UP};
 use names::Names;
 use wanted::Wanted;
 
@@ -59,7 +59,8 @@ struct Node {
 pub(super) struct Believed {
     /// Its attributes; when it was told of them last.
     pub(super) attributes: Option<Instant>,
-    /// What the names in it lead to, or that one leads to it; until when, at the latest.
+    /// What the names in it lead to, or that one leads to it; until when, if the last answer was not held
+    /// up.
     pub(super) names: Option<Instant>,
 }
 
@@ -457,7 +458,11 @@ impl Node {
         Believed {
             attributes: self.told.filter(|(_, until)| *until > now).map(|(at, _)| at),
             // The kernel counts from when it takes an answer up.
-            names: self.names_told.max(self.reached).map(|until| until + TAKEN_UP).filter(|until| *until > now),
+            names: self
+                .names_told
+                .max(self.reached)
+                .map(|until| until + TAKEN_UP)
+                .filter(|until| *until + HELD_UP > now),
         }
     }
 
