@@ -165,7 +165,10 @@ impl FileSystem {
             match changed.await? {
                 OpReply::Copied { len, attr } => {
                     shared.versions.changed(to, attr.data_version, attr.size, true);
-                    shared.drop_privileges(caller, thread, attr).await?;
+                    // Another host may have made the source shorter than the kernel knows.
+                    if len > 0 {
+                        shared.drop_privileges(caller, thread, attr).await?;
+                    }
                     Ok(len)
                 }
                 other => Err(unexpected("a copy", &other)),
