@@ -79,9 +79,7 @@ impl<T: Send + 'static> Reply<T> {
             Self::Later(future) => future.await,
         }
     }
-}
 
-impl<T: Send + 'static> Reply<T> {
     /// That there is nothing of this name is an answer too.
     pub(crate) fn or_nothing(self) -> Reply<Option<T>> {
         let nothing = |outcome| match outcome {

@@ -62,15 +62,13 @@ pub struct Settings {
     pub threads: usize,
     /// Reads ahead and other requests in the background that the kernel keeps in flight.
     pub max_background: u16,
-    /// Listings bring attributes along. Pays only where the kernel may believe names.
-    pub readdirplus: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         // Readers hand over what waits, so a few serve many processors; mostly the first reads alone.
         let threads = thread::available_parallelism().map_or(2, |processors| processors.get().clamp(2, 4));
-        Self { threads, max_background: 64, readdirplus: true }
+        Self { threads, max_background: 64 }
     }
 }
 

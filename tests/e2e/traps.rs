@@ -22,10 +22,10 @@ fn rounds() -> usize {
 }
 
 /// Looks at something all the time: when each look began, and what it saw.
-fn look<T: Send + 'static>(
+fn look(
     over: &'static AtomicBool,
-    what: impl Fn() -> T + Send + 'static,
-) -> thread::JoinHandle<Vec<(Instant, T)>> {
+    what: impl Fn() -> bool + Send + 'static,
+) -> thread::JoinHandle<Vec<(Instant, bool)>> {
     thread::spawn(move || {
         let mut seen = Vec::new();
         while !over.load(Ordering::Acquire) {

@@ -158,7 +158,7 @@ impl FileSystem {
         // Who lists mostly looks at what is listed.
         let with_attributes = with_attributes || dir.listed.load(Ordering::Relaxed) < REMEMBERED_MAX;
         Reply::later(async move {
-            let coming = dir.next.lock().take().filter(|coming| coming.after == offset && offset != 0);
+            let coming = dir.next.lock().take().filter(|coming| coming.after == offset);
             let come = match coming {
                 Some(coming) => coming.page.await.ok(),
                 None => None,

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag};
 use tokio::runtime::Handle as Runtime;
 
-use self::call::{Call, Named};
+use self::call::{Believes, Call, Named};
 use self::shape::{listing_out, open_flags, statfs_out, xattr_mode};
 use super::abi::{self, Opcode};
 use super::aliases::Aliases;
@@ -119,18 +119,18 @@ impl Dispatcher {
                 self.reply(self.on_inode(call), fs.readlink(node), encode);
             }
             Request::Symlink { name, target } => {
-                self.made(call, Named::new(node, name), fs.symlink(caller, node, name, target));
+                self.entry(call, Named::new(node, name), Named::makes, fs.symlink(caller, node, name, target));
             }
             Request::MkNod { name, mode, umask, rdev } => match kind_of_bits(mode) {
                 Some(kind) => {
                     let made = fs.mknod(caller, node, name, kind, decode::asked(mode, umask), rdev);
-                    self.made(call, Named::new(node, name), made);
+                    self.entry(call, Named::new(node, name), Named::makes, made);
                 }
                 None => call.answer.error(PosixError::Invalid),
             },
             Request::MkDir { name, mode } => {
                 let reply = fs.mkdir(caller, node, name, mode);
-                self.made(call, Named::new(node, name), self.met(reply, header, name, |entry| entry));
+                self.entry(call, Named::new(node, name), Named::makes, self.met(reply, header, name, |entry| entry));
             }
             Request::Unlink { name } => self.done(call, fs.unlink(caller, node, name)),
             Request::RmDir { name } => self.done(call, fs.rmdir(caller, node, name)),
@@ -144,7 +144,7 @@ impl Dispatcher {
                 });
             }
             Request::Link { node: file, name } => {
-                self.linked(call, Named::new(node, name), fs.link(caller, Node(file), node, name));
+                self.entry(call, Named::new(node, name), Named::links, fs.link(caller, Node(file), node, name));
             }
             Request::Open { flags, kill_privileges } => {
                 let flags = OFlag::from_bits_retain(flags);
@@ -286,24 +286,12 @@ impl Dispatcher {
         self.reply(call, reply, |(), answer| answer.done());
     }
 
-    /// Answers with what a change made.
-    fn made(&self, call: Call, named: Named, reply: Reply<Entry>) {
+    /// Answers with what a change made, or gave a name.
+    fn entry(&self, call: Call, named: Named, believes: Believes, reply: Reply<Entry>) {
         let (fs, aliases) = (self.fs.clone(), Arc::clone(&self.aliases));
         self.reply(call, reply, move |entry, answer| {
             let telling = fs.telling();
-            let ttl = named.makes(&fs, &telling, &entry);
-            let mut out = Output::with_capacity(abi::ENTRY_OUT);
-            answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
-        });
-    }
-
-    /// Answers with what was there and has another name now: the kernel takes the attributes up in any order
-    /// with other changes and a recall, so it is not told to believe them.
-    fn linked(&self, call: Call, named: Named, reply: Reply<Entry>) {
-        let (fs, aliases) = (self.fs.clone(), Arc::clone(&self.aliases));
-        self.reply(call, reply, move |entry, answer| {
-            let telling = fs.telling();
-            let ttl = Ttl { entry: named.leads(&fs, &telling, Some(&entry)), ..Ttl::default() };
+            let ttl = believes(&named, &fs, &telling, &entry);
             let mut out = Output::with_capacity(abi::ENTRY_OUT);
             answer.body(out.entry_out(aliases.tell(entry.node), entry.node.0, &entry.attr, ttl));
         });

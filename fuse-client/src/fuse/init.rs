@@ -20,6 +20,8 @@ const WANTED: u64 = init::ASYNC_READ
     | init::AUTO_INVAL_DATA
     | init::ASYNC_DIO
     | init::PARALLEL_DIROPS
+    | init::DO_READDIRPLUS
+    | init::READDIRPLUS_AUTO
     | init::POSIX_ACL
     | init::ABORT_ERROR
     | init::MAX_PAGES
@@ -79,8 +81,7 @@ pub(super) fn agree(device: &Arc<Device>, settings: Settings) -> io::Result<()> 
 }
 
 fn accept(minor: u32, max_readahead: u32, offered: u64, settings: Settings) -> Output {
-    let plus = if settings.readdirplus { init::DO_READDIRPLUS | init::READDIRPLUS_AUTO } else { 0 };
-    let flags = offered & (WANTED | plus);
+    let flags = offered & WANTED;
     let background = settings.max_background.max(1);
     let pages = IO_BYTES / 4096;
     tracing::debug!(minor, offered = format_args!("{offered:#x}"), taken = format_args!("{flags:#x}"), "FUSE agreed");

@@ -70,17 +70,15 @@ impl Segments {
         }
         Ok(pieces)
     }
-}
 
-impl Segments {
     /// Parts of frames are going to be read: the disk may begin.
     pub fn expect(&self, wanted: &[Wanted]) {
         for run in runs(wanted) {
-            let (first, last) = (&wanted[run.start].frame, &wanted[run.end - 1].frame);
+            let run = &wanted[run];
             // A segment that cannot be opened is for the read to tell of.
-            if let Ok(file) = self.handles.get(first.segment) {
-                let start = frame::content_start(first);
-                file.expect(start, frame::end(last).saturating_sub(start));
+            if let Ok(file) = self.handles.get(run[0].frame.segment) {
+                let (start, len) = span(run);
+                file.expect(start, len);
             }
         }
     }
@@ -103,15 +101,20 @@ fn runs(wanted: &[Wanted]) -> Vec<Range<usize>> {
     runs
 }
 
+/// Where the content of a run begins in its segment, and how many bytes it goes on for.
+fn span(run: &[Wanted]) -> (u64, u64) {
+    let start = frame::content_start(&run[0].frame);
+    (start, frame::end(&run[run.len() - 1].frame).saturating_sub(start))
+}
+
 fn read_run(
     file: &dyn SegmentFile,
     run: &[Wanted],
     buffers: &Buffers,
     pieces: &mut Vec<(Bytes, FrameHash)>,
 ) -> Result<()> {
-    let (first, last) = (&run[0].frame, &run[run.len() - 1].frame);
-    let start = frame::content_start(first);
-    let len = usize::try_from(frame::end(last).saturating_sub(start)).unwrap_or(usize::MAX);
+    let (start, len) = span(run);
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
     let buffer = if (POOLED_FROM..=BUFFER_BYTES).contains(&len) {
         let mut buffer = buffers.take();
         let read = file.read_at(start, &mut buffer.room()[..len])?;

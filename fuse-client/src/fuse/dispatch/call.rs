@@ -13,6 +13,9 @@ use crate::fuse::encode::Ttl;
 use crate::fuse::stale::StaleThreads;
 use crate::memory::Telling;
 
+/// What the kernel may believe of the entry that a change of a name has led to.
+pub(super) type Believes = fn(&Named, &FileSystem, &Telling<'_>, &Entry) -> Ttl;
+
 /// A name in a directory that a request is about.
 pub(super) struct Named {
     directory: Node,
@@ -28,13 +31,17 @@ impl Named {
     pub(super) fn leads(&self, fs: &FileSystem, telling: &Telling<'_>, entry: Option<&Entry>) -> Duration {
         telling.leads((fs.ino(self.directory), &self.name), entry.map(|entry| entry.attr.ino))
     }
-}
 
-impl Named {
     /// For how long the kernel may believe that it leads to what was just made, and what that is like.
     pub(super) fn makes(&self, fs: &FileSystem, telling: &Telling<'_>, made: &Entry) -> Ttl {
         let entry = self.leads(fs, telling, Some(made));
         Ttl { entry, attr: telling.believes_new(&made.attr, entry) }
+    }
+
+    /// The same of what was there and has this name now: the kernel takes its attributes up in any order with
+    /// other changes and a recall, so it is not told to believe those.
+    pub(super) fn links(&self, fs: &FileSystem, telling: &Telling<'_>, linked: &Entry) -> Ttl {
+        Ttl { entry: self.leads(fs, telling, Some(linked)), ..Ttl::default() }
     }
 }
 

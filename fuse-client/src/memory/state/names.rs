@@ -6,7 +6,6 @@
 //! names that were let go take some ten megabytes; two of them with one hash would have to meet for a
 //! wrong answer.
 
-use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher as _;
 
@@ -17,7 +16,7 @@ use holdfast_core::name::FileName;
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// Names and what they lead to; `None`: surely to nothing.
-    known: HashMap<FileName, Option<InodeId>, RandomState>,
+    known: HashMap<FileName, Option<InodeId>>,
     /// Names of which nothing is known whatever was heard of the listing.
     in_doubt: HashSet<u64>,
     /// Every name that there is is known, or in doubt.
