@@ -84,6 +84,9 @@ pub enum PosixError {
     /// `EBUSY`
     #[error("busy")]
     Busy,
+    /// `ETXTBSY`
+    #[error("the program is running")]
+    TextBusy,
     /// `ENOLCK`
     #[error("no locks left")]
     NoLocks,

@@ -35,6 +35,7 @@ pub const fn errno(error: PosixError) -> Errno {
         PosixError::Interrupted => Errno::EINTR,
         PosixError::BadHandle => Errno::EBADF,
         PosixError::Busy => Errno::EBUSY,
+        PosixError::TextBusy => Errno::ETXTBSY,
         PosixError::NoLocks => Errno::ENOLCK,
         PosixError::Io => Errno::EIO,
         PosixError::Retry => Errno::ERESTART,

@@ -169,7 +169,7 @@ posix_errors! {
     NoEntry, Exists, NotDirectory, IsDirectory, NotEmpty, NameTooLong, Invalid, NotPermitted,
     AccessDenied, FileTooLarge, NoSpace, QuotaExceeded, ReadOnly, CrossDevice, TooManyLinks,
     NoAttribute, TooBig, OutOfRange, NotSupported, NoData, Deadlock, WouldBlock, Interrupted,
-    BadHandle, Busy, NoLocks, Io, Retry,
+    BadHandle, Busy, TextBusy, NoLocks, Io, Retry,
 }
 
 #[cfg(test)]

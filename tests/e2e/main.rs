@@ -13,6 +13,7 @@ mod holders;
 mod locks;
 mod mounting;
 mod network;
+mod programs;
 mod raw;
 mod refusals;
 mod sharing;

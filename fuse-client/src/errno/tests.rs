@@ -2,7 +2,7 @@ use std::collections::HashSet;
 
 use super::*;
 
-const ALL: [PosixError; 28] = [
+const ALL: [PosixError; 29] = [
     PosixError::NoEntry,
     PosixError::Exists,
     PosixError::NotDirectory,
@@ -28,6 +28,7 @@ const ALL: [PosixError; 28] = [
     PosixError::Interrupted,
     PosixError::BadHandle,
     PosixError::Busy,
+    PosixError::TextBusy,
     PosixError::NoLocks,
     PosixError::Io,
     PosixError::Retry,

@@ -49,6 +49,8 @@ pub(super) struct OpenFile {
     pub(super) bypass: bool,
     /// What it is open for.
     pub(super) access: Access,
+    /// execve(2) opened it: a program that runs, or an interpreter of one.
+    pub(super) runs: bool,
     /// For whom, once that is known.
     pub(super) opener: Option<Opener>,
 }
@@ -177,6 +179,11 @@ impl OpenFiles {
     /// Whether an inode is open here to be changed.
     pub(super) fn is_written(&self, ino: InodeId) -> bool {
         self.is_open(ino) && self.files.values().any(|file| file.ino == ino && file.access.write)
+    }
+
+    /// Whether a program runs from an inode here.
+    pub(super) fn is_run(&self, ino: InodeId) -> bool {
+        self.is_open(ino) && self.files.values().any(|file| file.ino == ino && file.runs)
     }
 
     /// The kernel was told of the owner of an inode that is open here.

@@ -37,11 +37,16 @@ pub struct Opened {
 }
 
 impl FileSystem {
-    /// open(2) of a file that is there. `O_TRUNC` empties it in the same step;
-    /// `killer`: by somebody without `CAP_FSETID`.
+    /// open(2) of a file that is there. `O_TRUNC` empties it in the same step, but not a program that
+    /// runs here; `killer`: by somebody without `CAP_FSETID`.
     pub fn open(&self, caller: Caller, node: Node, flags: OFlag, killer: Option<Thread>) -> Reply<Opened> {
         let ino = self.shared.ino(node);
         let truncate = flags.contains(OFlag::O_TRUNC);
+        // The kernel asks for the right to write before this call if the file is opened to be written,
+        // but only behind it if it is opened to be read and emptied.
+        if truncate && flags & OFlag::O_ACCMODE == OFlag::O_RDONLY && self.shared.files.lock().is_run(ino) {
+            return Reply::Now(Err(PosixError::TextBusy));
+        }
         if !truncate && let Some((opening, attr)) = self.shared.open_here(caller, ino) {
             return Reply::Now(opening.opened(&attr, flags));
         }
@@ -136,9 +141,13 @@ impl OpenFile {
             write: mode != OFlag::O_RDONLY,
             append: flags.contains(OFlag::O_APPEND),
         };
-        Self { ino, bypass: bypasses(flags), access, opener: None }
+        let runs = flags.contains(FMODE_EXEC);
+        Self { ino, bypass: bypasses(flags), access, runs, opener: None }
     }
 }
+
+/// What execve(2) adds to the flags of an open (`__FMODE_EXEC` of the kernel's include/linux/fs.h).
+const FMODE_EXEC: OFlag = OFlag::from_bits_retain(0x20);
 
 /// Whether a handle goes past the kernel's page cache.
 fn bypasses(flags: OFlag) -> bool {

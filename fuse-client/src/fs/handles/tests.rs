@@ -3,7 +3,8 @@
 use super::*;
 
 const fn file(ino: InodeId) -> OpenFile {
-    OpenFile { ino, bypass: false, access: Access { read: true, write: false, append: false }, opener: None }
+    let access = Access { read: true, write: false, append: false };
+    OpenFile { ino, bypass: false, access, runs: false, opener: None }
 }
 
 const A: InodeId = InodeId(10);
@@ -200,4 +201,17 @@ proptest::proptest! {
         }
         assert!(world.server.is_empty() && world.files.inodes.is_empty() && world.files.closes.is_empty());
     }
+}
+
+#[test]
+fn a_program_runs_until_the_last_handle_of_its_execve_goes() {
+    let mut files = OpenFiles::default();
+    let reader = open(&mut files, A);
+    assert!(!files.is_run(A));
+    files.begin_open(A);
+    let program = files.finish_open(OpenFile { runs: true, ..file(A) });
+    assert!(files.is_run(A) && !files.is_run(B));
+    files.release(program);
+    assert!(!files.is_run(A));
+    files.release(reader);
 }
