@@ -208,7 +208,8 @@ impl Session {
     /// Gives a lease back: everything that was submitted before this call reaches the server first.
     pub fn give_back(&self, back: &GiveBack) {
         let shared = self.shared();
-        let jobs = shared.update(|state| state.give_back(back));
+        let now = shared.now();
+        let jobs = shared.update(|state| state.give_back(back, now));
         shared.stage(jobs);
     }
 
@@ -446,13 +447,28 @@ impl Session {
         lock::lock(self.shared(), ask, wait)
     }
 
+    /// Decides about a lock by itself, in a file on which the caller has an exclusive lease that is not
+    /// given back before this returns. `None`: the server must be asked, with [`lock`](Self::lock).
+    #[must_use]
+    pub fn lock_here(&self, ask: &LockAsk, wait: bool) -> Option<std::result::Result<(), PosixError>> {
+        let now = self.shared().now();
+        self.shared().update(|state| state.lock_here(ask, wait, now))
+    }
+
+    /// As [`query_lock`](Self::query_lock), by itself, where [`lock_here`](Self::lock_here) may decide.
+    #[must_use]
+    pub fn query_lock_here(&self, ask: &LockAsk) -> Option<Option<LockConflict>> {
+        self.shared().look(|state| state.query_lock_here(ask))
+    }
+
     /// Who would be in the way of a lock (`F_GETLK`).
     ///
     /// # Errors
     /// Those of every call.
     pub async fn query_lock(&self, ask: LockAsk) -> Result<Option<LockConflict>> {
         let (waiter, answer) = oneshot::channel();
-        self.shared().update(|state| state.query_lock(ask, waiter))?;
+        let now = self.shared().now();
+        self.shared().update(|state| state.query_lock(ask, waiter, now))?;
         lock::heard(answer).await
     }
 

@@ -218,6 +218,13 @@ impl Memory {
         Some(act(attr))
     }
 
+    /// Does something about the locks in a file, and says whether they are for this mount alone to decide
+    /// about meanwhile: nobody else can have any before its lease is given back.
+    pub(crate) fn on_locks<R>(&self, ino: InodeId, act: impl FnOnce(bool) -> R) -> R {
+        let state = self.inner.state.lock();
+        act(self.trusted().is_some() && state.holdings().may(ino, Mode::Exclusive))
+    }
+
     /// Answers a change by itself, if the leases allow it and nothing is in doubt. `hold` is called before
     /// that; what it gives is kept until the change has its place in the session's order, and given
     /// back. `None`: the server must be asked.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use holdfast_core::error::{Error, Result};
-use holdfast_core::id::LockOwner;
+use holdfast_core::id::{InodeId, LockOwner};
 use holdfast_core::lock::{HeldLock, LockAsk, LockClaim, LockMode, LockRange, LockSpace};
 
 use crate::attr::inode;
@@ -89,6 +89,19 @@ pub fn claim_to_wire(claim: &LockClaim) -> v1::HeldLock {
     v1::HeldLock { lock: Some((&claim.ask).into()), held_ms: millis(claim.held_for) }
 }
 
+/// What a session says it holds in one file.
+///
+/// # Errors
+/// `Invalid` when one of the locks is none, is of another file, or does not fit.
+pub fn held_in_file(wire: v1::LocksOf) -> Result<(InodeId, Vec<LockClaim>)> {
+    let ino = inode(wire.ino)?;
+    let claims = wire.held.into_iter().map(|held| match claimed(held)? {
+        Some(claim) if claim.ask.ino == ino => Ok(claim),
+        _ => Err(invalid(format!("what is said of the locks of inode {ino} is not a lock of it"))),
+    });
+    Ok((ino, claims.collect::<Result<_>>()?))
+}
+
 /// A lock that is in the way of another (fcntl(2) `F_GETLK`). Whose session it is stays private.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LockConflict {
@@ -102,7 +115,7 @@ pub struct LockConflict {
 
 /// A lock that is held: without the owner's name, which means nothing to others.
 #[must_use]
-pub fn held_to_wire(held: &HeldLock, ino: holdfast_core::id::InodeId) -> v1::Lock {
+pub fn held_to_wire(held: &HeldLock, ino: InodeId) -> v1::Lock {
     v1::Lock {
         ino: ino.0,
         space: space_to_wire(held.space).into(),

@@ -159,7 +159,7 @@ impl Default for Limits {
             volumes: 100_000,
             sessions_per_volume: 10_000,
             connections: 16_384,
-            cache_bytes: 128 << 20,
+            cache_bytes: 96 << 20,
             write_buffer_bytes: 48 << 20,
             disk_reserve_bytes: 256 << 20,
             idle_close: Duration::from_secs(30),

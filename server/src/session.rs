@@ -169,6 +169,11 @@ impl Link {
         self.owner()?.lock_cancel(self.session, self.generation, id)
     }
 
+    /// The session says which locks it has in a file.
+    pub(crate) fn locks_of(&self, ino: InodeId, held: &[LockClaim]) -> Result<()> {
+        self.owner()?.locks_of(self.session, self.generation, ino, held)
+    }
+
     /// Who is in the way of this lock?
     pub(crate) fn lock_query(&self, id: u64, ask: LockAsk) -> Result<()> {
         self.owner()?.lock_query(self.session, self.generation, id, ask)

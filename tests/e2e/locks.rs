@@ -131,6 +131,36 @@ fn locks_survive_a_restart_of_the_server() {
 }
 
 #[test]
+fn locks_of_a_host_that_is_alone_with_a_file_count_for_all() {
+    let mut pair = Pair::new("locks granted alone");
+    let (flocked, ranges) = (open(&pair.a.at("flocked")), open(&pair.a.at("ranges")));
+    let flocked = Flock::lock(flocked, FlockArg::LockSharedNonblock).map_err(|(_, error)| error).unwrap();
+    for start in [0, 10, 20] {
+        assert!(try_range(&ranges, libc::F_WRLCK, start, 5));
+    }
+    assert!(try_range(&ranges, libc::F_UNLCK, 12, 1));
+    // Another open file of the same host.
+    let beside = open(&pair.a.at("ranges"));
+    assert!(!try_range(&beside, libc::F_RDLCK, 11, 1));
+    assert!(try_range(&beside, libc::F_RDLCK, 12, 1));
+    let shown = || pair.cluster.holdfast(&["locks", "shared", "--json"]).ok().matches("\"host-a\"").count();
+    assert_eq!(shown(), 6, "one flock and five ranges");
+    assert!(try_range(&beside, libc::F_UNLCK, 12, 1));
+    pair.cluster.disturb(Disturb::Kill);
+    let other = open(&pair.b.at("ranges"));
+    assert!(!try_range(&other, libc::F_RDLCK, 11, 1));
+    assert!(!try_range(&other, libc::F_WRLCK, 24, 1));
+    assert!(try_range(&other, libc::F_WRLCK, 12, 1));
+    assert!(try_flock(&pair.b.at("flocked"), FlockArg::LockExclusiveNonblock).is_none());
+    assert!(try_flock(&pair.b.at("flocked"), FlockArg::LockSharedNonblock).is_some());
+    drop((flocked, ranges));
+    wait::until_true("the locks of closed files", wait::SOON, || {
+        try_range(&other, libc::F_WRLCK, 0, 0)
+            && try_flock(&pair.b.at("flocked"), FlockArg::LockExclusiveNonblock).is_some()
+    });
+}
+
+#[test]
 fn a_lock_goes_with_the_process_that_held_it() {
     let pair = Pair::new("process with a lock");
     drop(open(&pair.a.at("lock")));

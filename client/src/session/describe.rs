@@ -23,7 +23,8 @@ impl DescribeDone {
     /// Sends the answer. From any thread; returns at once.
     pub fn answer(self, description: &Description) {
         if let Some(shared) = self.shared.upgrade() {
-            shared.update(|state| state.described(self.session, description.to_wire(self.id)));
+            let now = shared.now();
+            shared.update(|state| state.described(self.session, description.to_wire(self.id), now));
         }
     }
 }

@@ -130,6 +130,7 @@ fn read_terms(welcome: &v1::Welcome) -> Result<Terms> {
         root: inode(welcome.root_ino).map_err(|error| distrust("welcome", error.message()))?,
         policy: welcome.policy.unwrap_or_default().into(),
         epoch: Epoch(welcome.epoch),
+        protocol: welcome.protocol,
         lease: Duration::from_millis(welcome.lease_ms.into()),
         heartbeat: Duration::from_millis(welcome.heartbeat_ms.into()),
         now: welcome.now.map(Timestamp::try_from).transpose().map_err(|error| distrust("welcome", error.message()))?,

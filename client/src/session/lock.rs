@@ -56,7 +56,8 @@ pub(crate) fn lock(
     wait: bool,
 ) -> (LockTicket, impl Future<Output = Result<()>> + Send + use<>) {
     let (waiter, answer) = oneshot::channel();
-    let id = shared.update(|state| state.lock(ask, wait, waiter));
+    let now = shared.now();
+    let id = shared.update(|state| state.lock(ask, wait, waiter, now));
     let ticket = LockTicket { shared: Arc::downgrade(shared), id: id.as_ref().ok().copied() };
     let given_up = GivenUp { ticket: ticket.clone(), answered: false };
     let answer = async move {

@@ -2,17 +2,25 @@
 //!
 //! What is held is a copy of the server's table, kept by its answers in their order, so that it
 //! can be claimed again after a break. What is unanswered is asked again. Pure.
+//!
+//! Of a file that is exclusively ours nobody else has a lock, or can get one. So what can be granted at
+//! once is granted here, while nothing about the file is unanswered, and the server is told of the file's
+//! locks as a whole before it needs to know: before anything is asked about the file, and before its lease
+//! is given back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{InodeId, SessionId};
-use holdfast_core::lock::{Acquire, Holder, LockAsk, LockClaim, LockRange, LockSpace, LockTable};
+use holdfast_core::lock::{Acquire, HeldLock, Holder, LockAsk, LockClaim, LockRange, LockSpace, LockTable};
 use holdfast_core::session::BootTime;
-use holdfast_proto::lock::LockConflict;
+use holdfast_proto::lock::{LockConflict, claim_to_wire};
 use holdfast_proto::v1;
 
+/// Locks of a session up to which more are granted here: what is told of a file must fit a message, and
+/// what was granted must not be refused.
+const GRANTED_HERE_MAX: usize = 1024;
 /// More locks than any server grants a session.
 const LOCKS_MAX: usize = 1 << 24;
 
@@ -34,6 +42,9 @@ struct Pending<W> {
 /// An answer for somebody: of a query, who is in the way.
 pub(crate) type LockResult = Result<Option<LockConflict>, PosixError>;
 
+/// A lock is had, or refused.
+pub(crate) type LockDecision = Result<(), PosixError>;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Locks<W> {
@@ -41,6 +52,10 @@ pub(crate) struct Locks<W> {
     held: LockTable,
     /// In order of asking.
     pending: BTreeMap<u64, Pending<W>>,
+    /// How much of it is about which file.
+    pending_in: HashMap<InodeId, u32>,
+    /// Files in which the server does not know what was granted or let go here.
+    untold: BTreeSet<InodeId>,
     last_id: u64,
 }
 
@@ -54,8 +69,15 @@ pub(crate) struct LockAnswered<W> {
 }
 
 impl<W> Locks<W> {
-    pub(crate) const fn new(session: SessionId) -> Self {
-        Self { session, held: LockTable::new(LOCKS_MAX), pending: BTreeMap::new(), last_id: 0 }
+    pub(crate) fn new(session: SessionId) -> Self {
+        Self {
+            session,
+            held: LockTable::new(LOCKS_MAX),
+            pending: BTreeMap::new(),
+            pending_in: HashMap::new(),
+            untold: BTreeSet::new(),
+            last_id: 0,
+        }
     }
 
     /// Notes a lock request; its id and message.
@@ -68,8 +90,47 @@ impl<W> Locks<W> {
         self.ask(Question::Query(ask), Some(waiter))
     }
 
+    /// Takes, changes or lets go a lock in a file that is exclusively ours. `None`: the server must be
+    /// asked, behind what [`tell`](Self::tell) says.
+    pub(crate) fn lock_here(&mut self, ask: &LockAsk, wait: bool, now: BootTime) -> Option<LockDecision> {
+        if self.pending_in.contains_key(&ask.ino) || self.held.count(self.session) >= GRANTED_HERE_MAX {
+            return None;
+        }
+        self.held.tell_time(now, &mut Vec::new());
+        self.untold.insert(ask.ino);
+        match self.held.acquire(self.session, ask, false, &mut Vec::new()) {
+            Acquire::Granted => Some(Ok(())),
+            Acquire::WouldBlock if !wait => Some(Err(PosixError::WouldBlock)),
+            Acquire::WouldBlock | Acquire::Queued(_) | Acquire::Deadlock | Acquire::NoLocks => None,
+        }
+    }
+
+    /// Who would be in the way of a lock in a file that is exclusively ours? `None`: the server must be
+    /// asked.
+    pub(crate) fn query_here(&self, ask: &LockAsk) -> Option<Option<LockConflict>> {
+        let known = !self.pending_in.contains_key(&ask.ino);
+        let conflict = |held: HeldLock| LockConflict { mode: held.mode, range: held.range, pid: held.pid };
+        known.then(|| self.held.query(self.session, ask).map(conflict))
+    }
+
+    /// What the server has to be told of a file before it decides anything about it.
+    pub(crate) fn tell(&mut self, ino: InodeId, now: BootTime) -> Option<v1::client_message::Message> {
+        if !self.untold.remove(&ino) {
+            return None;
+        }
+        let held = self.held.held_in(self.session, ino).map(|lock| claim_to_wire(&claim(ino, &lock, now))).collect();
+        Some(v1::client_message::Message::LocksOf(v1::LocksOf { ino: ino.0, held }))
+    }
+
+    /// The same of every file.
+    pub(crate) fn tell_all(&mut self, now: BootTime) -> Vec<v1::client_message::Message> {
+        let files: Vec<InodeId> = self.untold.iter().copied().collect();
+        files.into_iter().filter_map(|ino| self.tell(ino, now)).collect()
+    }
+
     fn ask(&mut self, question: Question, waiter: Option<W>) -> (u64, v1::client_message::Message) {
         self.last_id += 1;
+        *self.pending_in.entry(question.ino()).or_default() += 1;
         self.pending.insert(self.last_id, Pending { question, waiter });
         (self.last_id, message(self.last_id, &question))
     }
@@ -93,6 +154,13 @@ impl<W> Locks<W> {
     /// The server answered.
     pub(crate) fn answered(&mut self, id: u64, result: &LockResult, now: BootTime) -> Option<LockAnswered<W>> {
         let pending = self.pending.remove(&id)?;
+        let ino = pending.question.ino();
+        if let Some(count) = self.pending_in.get_mut(&ino) {
+            *count -= 1;
+            if *count == 0 {
+                self.pending_in.remove(&ino);
+            }
+        }
         let mut undo = Vec::new();
         if let Question::Lock { ask, .. } = pending.question {
             if result.is_ok() && ask.mode.is_some() {
@@ -142,23 +210,10 @@ impl<W> Locks<W> {
         }
     }
 
-    /// What is held, to be claimed by a session that comes back.
-    pub(crate) fn claims(&self, now: BootTime) -> Vec<LockClaim> {
-        self.held
-            .held()
-            .map(|(ino, lock)| LockClaim {
-                ask: LockAsk {
-                    ino,
-                    space: lock.space,
-                    owner: lock.holder.owner,
-                    mode: Some(lock.mode),
-                    range: lock.range,
-                    pid: lock.pid,
-                    open_file: false,
-                },
-                held_for: now.0.saturating_sub(lock.since.0),
-            })
-            .collect()
+    /// What is held, to be claimed by a session that comes back: then all of it is told.
+    pub(crate) fn claims(&mut self, now: BootTime) -> Vec<LockClaim> {
+        self.untold.clear();
+        self.held.held().map(|(ino, lock)| claim(ino, &lock, now)).collect()
     }
 
     /// The processes that hold or await something, each with the time since which it surely has
@@ -197,6 +252,20 @@ impl<W> Locks<W> {
     pub(crate) fn is_waiting(&self) -> bool {
         self.pending.values().any(|pending| pending.waiter.is_some())
     }
+}
+
+impl Question {
+    const fn ino(&self) -> InodeId {
+        match self {
+            Self::Lock { ask, .. } | Self::Query(ask) => ask.ino,
+        }
+    }
+}
+
+fn claim(ino: InodeId, lock: &HeldLock, now: BootTime) -> LockClaim {
+    let &HeldLock { holder, space, mode, range, pid, since } = lock;
+    let ask = LockAsk { ino, space, owner: holder.owner, mode: Some(mode), range, pid, open_file: false };
+    LockClaim { ask, held_for: now.0.saturating_sub(since.0) }
 }
 
 fn message(id: u64, question: &Question) -> v1::client_message::Message {

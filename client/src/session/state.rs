@@ -27,10 +27,11 @@ use holdfast_core::volume::MountPolicy;
 use holdfast_proto::lease::Reply;
 use holdfast_proto::lock::LockConflict;
 use holdfast_proto::v1::{self, client_message::Message};
+use holdfast_proto::version::PROTOCOL_LOCAL_LOCKS;
 use tokio::sync::oneshot;
 
 use crate::admin::distrust;
-use crate::session::locks::{LockResult, Locks};
+use crate::session::locks::{LockDecision, LockResult, Locks};
 use crate::session::log::{Limits, OpLog, changes_something};
 use crate::session::questions::Questions;
 use crate::session::state::leases::Parked;
@@ -70,6 +71,8 @@ pub(crate) struct Terms {
     pub(crate) root: InodeId,
     pub(crate) policy: MountPolicy,
     pub(crate) epoch: Epoch,
+    /// The version that is spoken.
+    pub(crate) protocol: u32,
     pub(crate) lease: Duration,
     pub(crate) heartbeat: Duration,
     /// The server's clock.
@@ -334,15 +337,48 @@ impl State {
 
     // === locks ===
 
-    pub(crate) fn lock(&mut self, ask: LockAsk, wait: bool, waiter: LockWaiter) -> Result<u64> {
+    /// Decides about a lock in a file that is exclusively ours. `None`: the server must be asked.
+    pub(crate) fn lock_here(&mut self, ask: &LockAsk, wait: bool, now: BootTime) -> Option<LockDecision> {
+        self.grants_locks().then(|| self.locks.lock_here(ask, wait, now))?
+    }
+
+    /// Who would be in the way of a lock in a file that is exclusively ours? `None`: the server must be
+    /// asked.
+    pub(crate) fn query_lock_here(&self, ask: &LockAsk) -> Option<Option<LockConflict>> {
+        self.grants_locks().then(|| self.locks.query_here(ask))?
+    }
+
+    /// Whether the server can be told what is granted here.
+    fn grants_locks(&self) -> bool {
+        let spoken = self.terms.is_some_and(|terms| terms.protocol >= PROTOCOL_LOCAL_LOCKS);
+        spoken && self.is_up() && self.check_open().is_ok()
+    }
+
+    /// Tells the server what was granted here in a file.
+    fn tell_locks(&mut self, ino: InodeId, now: BootTime) {
+        if let Some(message) = self.locks.tell(ino, now) {
+            self.say(message);
+        }
+    }
+
+    /// Tells the server everything that was granted here.
+    fn tell_all_locks(&mut self, now: BootTime) {
+        for message in self.locks.tell_all(now) {
+            self.say(message);
+        }
+    }
+
+    pub(crate) fn lock(&mut self, ask: LockAsk, wait: bool, waiter: LockWaiter, now: BootTime) -> Result<u64> {
         self.check_open()?;
+        self.tell_locks(ask.ino, now);
         let (id, message) = self.locks.lock(ask, wait, Some(waiter));
         self.say(message);
         Ok(id)
     }
 
-    pub(crate) fn query_lock(&mut self, ask: LockAsk, waiter: LockWaiter) -> Result<()> {
+    pub(crate) fn query_lock(&mut self, ask: LockAsk, waiter: LockWaiter, now: BootTime) -> Result<()> {
         self.check_open()?;
+        self.tell_locks(ask.ino, now);
         let (_, message) = self.locks.query(ask, waiter);
         self.say(message);
         Ok(())
@@ -372,8 +408,9 @@ impl State {
     }
 
     /// A question about who uses what was answered; only the stream that asked wants to know.
-    pub(crate) fn described(&mut self, session: SessionId, description: v1::Description) {
+    pub(crate) fn described(&mut self, session: SessionId, description: v1::Description, now: BootTime) {
         if session == self.session {
+            self.tell_all_locks(now);
             self.say(Message::Description(description));
         }
     }

@@ -27,6 +27,7 @@ mod content;
 mod fake;
 mod files;
 mod leases;
+mod locks;
 mod loss;
 
 const FILE: InodeId = InodeId(5);

@@ -15,11 +15,14 @@
 mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 use super::pieces::{Held, Pieces};
 use super::{AwaitedLock, HeldLock, Holder, LockAsk, LockClaim, LockMode, LockRange, LockSpace};
 use crate::id::{InodeId, LockOwner, SessionId};
 use crate::session::BootTime;
+
+const EVERY_FILE: RangeInclusive<InodeId> = InodeId(0)..=InodeId(u64::MAX);
 
 /// Names one waiting request, from 1; never used again in the life of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -181,7 +184,28 @@ impl LockTable {
         claims: &[LockClaim],
         woken: &mut Vec<Woken>,
     ) -> Vec<LockAsk> {
-        let mut touched = self.clear(session, |_| true);
+        self.reclaim(session, EVERY_FILE, claims, woken)
+    }
+
+    /// The same of one file, which the claims are all about: a session says what it has granted by itself.
+    pub fn reclaim_file(
+        &mut self,
+        session: SessionId,
+        ino: InodeId,
+        claims: &[LockClaim],
+        woken: &mut Vec<Woken>,
+    ) -> Vec<LockAsk> {
+        self.reclaim(session, ino..=ino, claims, woken)
+    }
+
+    fn reclaim(
+        &mut self,
+        session: SessionId,
+        files: RangeInclusive<InodeId>,
+        claims: &[LockClaim],
+        woken: &mut Vec<Woken>,
+    ) -> Vec<LockAsk> {
+        let mut touched = self.clear(session, files, |_| true);
         let mut refused = Vec::new();
         for LockClaim { ask, held_for } in claims {
             let Some(mode) = ask.mode else { continue };
@@ -215,6 +239,32 @@ impl LockTable {
                 .iter()
                 .flat_map(move |(&holder, pieces)| pieces.iter().map(move |piece| (ino, shown(holder, space, piece))))
         })
+    }
+
+    /// What a session holds in one file.
+    pub fn held_in(&self, session: SessionId, ino: InodeId) -> impl Iterator<Item = HeldLock> + '_ {
+        [LockSpace::Flock, LockSpace::Record].into_iter().flat_map(move |space| {
+            let file = self.files.get(&(ino, space)).into_iter();
+            let held = file.flat_map(move |file| file.held.range(first_holder(session)..=last_holder(session)));
+            held.flat_map(move |(&holder, pieces)| pieces.iter().map(move |piece| shown(holder, space, piece)))
+        })
+    }
+
+    /// Whether anybody but this session holds or awaits a lock in a file.
+    #[must_use]
+    pub fn is_used_elsewhere(&self, ino: InodeId, session: SessionId) -> bool {
+        [LockSpace::Flock, LockSpace::Record].into_iter().filter_map(|space| self.files.get(&(ino, space))).any(
+            |file| {
+                let waiters = file.queue.iter().filter_map(|ticket| self.waits.get(ticket)).map(|wait| wait.holder);
+                file.held.keys().copied().chain(waiters).any(|holder| holder.session != session)
+            },
+        )
+    }
+
+    /// How many locks a session holds, pieces of ranges each for itself, and how many it awaits.
+    #[must_use]
+    pub fn count(&self, session: SessionId) -> usize {
+        self.counts.get(&session).copied().unwrap_or(0)
     }
 
     /// What one holder has of a range of a file, in order.
@@ -266,21 +316,27 @@ impl LockTable {
     }
 
     fn release(&mut self, session: SessionId, mine: impl Fn(Holder) -> bool, woken: &mut Vec<Woken>) {
-        for key in self.clear(session, mine) {
+        for key in self.clear(session, EVERY_FILE, mine) {
             self.wake(key, woken);
         }
     }
 
-    /// Drops waits and locks without waking anybody; the places where something was let go.
-    fn clear(&mut self, session: SessionId, mine: impl Fn(Holder) -> bool) -> BTreeSet<(InodeId, LockSpace)> {
-        let first = (session, InodeId(0), LockSpace::Flock);
-        let last = (session, InodeId(u64::MAX), LockSpace::Record);
+    /// Drops waits and locks in these files without waking anybody; the places where something was let go.
+    fn clear(
+        &mut self,
+        session: SessionId,
+        files: RangeInclusive<InodeId>,
+        mine: impl Fn(Holder) -> bool,
+    ) -> BTreeSet<(InodeId, LockSpace)> {
+        let first = (session, *files.start(), LockSpace::Flock);
+        let last = (session, *files.end(), LockSpace::Record);
         let mut places: BTreeSet<_> = self.places.range(first..=last).map(|&(_, ino, space)| (ino, space)).collect();
         let tickets: Vec<Ticket> = self
             .waiting
             .range((first_holder(session), Ticket(0))..=(last_holder(session), Ticket(u64::MAX)))
             .filter(|(holder, _)| mine(*holder))
             .map(|&(_, ticket)| ticket)
+            .filter(|ticket| self.waits.get(ticket).is_some_and(|wait| files.contains(&wait.ino)))
             .collect();
         for ticket in tickets {
             places.extend(self.forget_wait(ticket).map(|wait| (wait.ino, wait.space)));
@@ -350,7 +406,7 @@ impl LockTable {
 
     /// One request makes at most two pieces more.
     fn has_room(&self, session: SessionId) -> bool {
-        self.counts.get(&session).copied().unwrap_or(0) + 2 <= self.per_session_max
+        self.count(session) + 2 <= self.per_session_max
     }
 
     fn pieces(&self, key: (InodeId, LockSpace), holder: Holder) -> Option<&Pieces> {

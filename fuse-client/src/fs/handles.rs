@@ -227,6 +227,11 @@ impl OpenFiles {
         }
     }
 
+    /// Whether somebody may have fcntl(2) locks in a file.
+    pub(super) fn may_be_locked(&self, ino: InodeId) -> bool {
+        self.inodes.get(&ino).is_some_and(|inode| !inode.lockers.is_empty())
+    }
+
     /// A process closed a descriptor of this file (fcntl(2): all its locks on the file go).
     /// Whether it may have any.
     pub(super) fn take_locker(&mut self, ino: InodeId, owner: LockOwner) -> bool {

@@ -54,18 +54,25 @@ pub struct LockWait {
 impl FileSystem {
     /// Takes, changes or releases a lock. `wait`: until it is free; else `WouldBlock`.
     pub fn lock(&self, request: LockRequest, wait: bool) -> LockWait {
-        // Noted and asked for in one step: a release or close that lets locks go is before both or behind.
-        let mut files = self.shared.files.lock();
-        let Some(ino) = files.ino(request.handle) else {
-            return LockWait { reply: Reply::Now(Err(PosixError::BadHandle)), cancel: None };
-        };
-        if request.mode.is_some() && request.space == LockSpace::Record {
-            files.note_locker(request.handle, request.owner);
-        }
-        let (ticket, locked) = self.shared.session.lock(request.ask(ino), wait);
-        drop(files);
-        let reply = Reply::later(async move { locked.await.map_err(|error| errno::answer(&error)) });
-        LockWait { reply, cancel: Some(ticket) }
+        let bad = || LockWait { reply: Reply::Now(Err(PosixError::BadHandle)), cancel: None };
+        let Some(ino) = self.shared.files.lock().ino(request.handle) else { return bad() };
+        self.shared.memory.on_locks(ino, |alone| {
+            // Noted and asked for in one step: a release or close that lets locks go is before both or behind.
+            let mut files = self.shared.files.lock();
+            if files.ino(request.handle).is_none() {
+                return bad();
+            }
+            if request.mode.is_some() && request.space == LockSpace::Record {
+                files.note_locker(request.handle, request.owner);
+            }
+            let ask = request.ask(ino);
+            if let Some(decided) = alone.then(|| self.shared.session.lock_here(&ask, wait)).flatten() {
+                return LockWait { reply: Reply::Now(decided), cancel: None };
+            }
+            let (ticket, locked) = self.shared.session.lock(ask, wait);
+            let reply = Reply::later(async move { locked.await.map_err(|error| errno::answer(&error)) });
+            LockWait { reply, cancel: Some(ticket) }
+        })
     }
 
     /// Who would be in the way (`F_GETLK`).
@@ -73,23 +80,33 @@ impl FileSystem {
         let Some(ino) = self.shared.files.lock().ino(request.handle) else {
             return Reply::Now(Err(PosixError::BadHandle));
         };
+        let ask = request.ask(ino);
+        let known = self.shared.memory.on_locks(ino, |alone| {
+            let answer = alone.then(|| self.shared.session.query_lock_here(&ask));
+            answer.flatten()
+        });
+        if let Some(conflict) = known {
+            return Reply::Now(Ok(conflict));
+        }
         let shared = Arc::clone(&self.shared);
-        Reply::later(
-            async move { shared.session.query_lock(request.ask(ino)).await.map_err(|error| errno::answer(&error)) },
-        )
+        Reply::later(async move { shared.session.query_lock(ask).await.map_err(|error| errno::answer(&error)) })
     }
 }
 
 impl Shared {
-    /// Gives back all locks of one owner on a file. Call it with the table of open files locked.
+    /// Gives back all locks of one owner on a file. Call it with the table of open files locked, and
+    /// `alone` as [`on_locks`](crate::memory::Memory::on_locks) says. `None`: that is done.
     pub(super) fn unlock(
         &self,
         ino: InodeId,
-        space: LockSpace,
-        owner: LockOwner,
-    ) -> impl Future<Output = Outcome<()>> + Send + 'static + use<> {
+        (owner, space): (LockOwner, LockSpace),
+        alone: bool,
+    ) -> Option<impl Future<Output = Outcome<()>> + Send + 'static + use<>> {
         let ask = LockAsk { ino, space, owner, mode: None, range: LockRange::WHOLE, pid: 0, open_file: false };
+        if alone && self.session.lock_here(&ask, false).is_some() {
+            return None;
+        }
         let (_, unlocked) = self.session.lock(ask, false);
-        async move { unlocked.await.map_err(|error| errno::answer(&error)) }
+        Some(async move { unlocked.await.map_err(|error| errno::answer(&error)) })
     }
 }

@@ -93,14 +93,24 @@ impl FileSystem {
     /// The last reference to a handle is gone (also mappings). `flocked`: a flock(2) may be held
     /// through it.
     pub fn release(&self, handle: Handle, flocked: bool) -> Reply<()> {
+        let locked = {
+            let files = self.shared.files.lock();
+            files.ino(handle).filter(|&ino| flocked || files.may_be_locked(ino))
+        };
+        match locked {
+            Some(ino) => self.shared.memory.on_locks(ino, |alone| self.release_with(handle, flocked, alone)),
+            None => self.release_with(handle, flocked, false),
+        }
+    }
+
+    fn release_with(&self, handle: Handle, flocked: bool, alone: bool) -> Reply<()> {
         let mut files = self.shared.files.lock();
         let released = files.release(handle);
         self.shared.submit_closes(released.close);
         let Some(ino) = released.ino else { return Reply::Now(Err(PosixError::BadHandle)) };
         let flock = flocked.then(|| (handle.flock_owner(), LockSpace::Flock));
         let records = released.unlock.into_iter().map(|owner| (owner, LockSpace::Record));
-        let unlocks: Vec<_> =
-            records.chain(flock).map(|(owner, space)| self.shared.unlock(ino, space, owner)).collect();
+        let unlocks: Vec<_> = records.chain(flock).filter_map(|lock| self.shared.unlock(ino, lock, alone)).collect();
         drop(files);
         if unlocks.is_empty() {
             return Reply::Now(Ok(()));
@@ -117,13 +127,16 @@ impl FileSystem {
     /// changes that nobody has heard of is told, once. No round trip where neither is the case.
     pub fn flush(&self, node: Node, owner: LockOwner) -> Reply<()> {
         let ino = self.shared.ino(node);
-        let mut files = self.shared.files.lock();
-        if !files.take_locker(ino, owner) {
-            drop(files);
-            return Reply::Now(self.shared.tell_loss(ino));
-        }
-        let unlocked = self.shared.unlock(ino, LockSpace::Record, owner);
-        drop(files);
+        let unlocked = if self.shared.files.lock().may_be_locked(ino) {
+            self.shared.memory.on_locks(ino, |alone| {
+                let mut files = self.shared.files.lock();
+                let locker = files.take_locker(ino, owner);
+                locker.then(|| self.shared.unlock(ino, (owner, LockSpace::Record), alone)).flatten()
+            })
+        } else {
+            None
+        };
+        let Some(unlocked) = unlocked else { return Reply::Now(self.shared.tell_loss(ino)) };
         let shared = Arc::clone(&self.shared);
         Reply::later(async move {
             unlocked.await?;

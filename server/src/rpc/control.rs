@@ -15,7 +15,7 @@ use holdfast_core::id::{InodeId, Seq, SessionId};
 use holdfast_core::limits::NAME_BYTES_MAX;
 use holdfast_proto::error::to_status;
 use holdfast_proto::lease::{Question, give_back, grant_to_wire, held, recall_to_wire};
-use holdfast_proto::lock::{claimed, held_to_wire, required};
+use holdfast_proto::lock::{claimed, held_in_file, held_to_wire, required};
 use holdfast_proto::op::OpBatch;
 use holdfast_proto::v1::client_message::Message as FromClient;
 use holdfast_proto::v1::server_message::Message as ToClient;
@@ -222,6 +222,10 @@ fn dispatch(link: &mut Link, message: ClientMessage) -> error::Result<()> {
         Some(FromClient::Lock(lock)) => link.lock(lock.id, required(lock.lock)?, lock.wait),
         Some(FromClient::LockCancel(cancel)) => link.lock_cancel(cancel.id),
         Some(FromClient::LockQuery(query)) => link.lock_query(query.id, required(query.lock)?),
+        Some(FromClient::LocksOf(locks)) => {
+            let (ino, held) = held_in_file(locks)?;
+            link.locks_of(ino, &held)
+        }
         Some(FromClient::InvalidateDone(done)) => link.invalidate_done(done.id),
         Some(FromClient::Description(description)) => link.described(description.id, description.try_into()?),
         Some(FromClient::Goodbye(v1::Goodbye {})) => link.goodbye(),

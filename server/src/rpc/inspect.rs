@@ -38,9 +38,9 @@ impl Inspect for Service {
         let Some(owner) = self.user_of(request.into_inner().volume)? else {
             return Ok(Response::new(ListLocksResponse::default()));
         };
+        // Who answers has told before what it has granted by itself.
+        let answers = owner.ask_sessions(owner.session_infos().into_keys()).await;
         let (rows, more) = owner.lock_rows(ROWS_MAX);
-        let sessions: BTreeSet<SessionId> = rows.iter().map(|row| row.session).collect();
-        let answers = owner.ask_sessions(sessions.into_iter()).await;
         let census = Census::take(&owner, answers, rows.iter().map(|row| row.ino).collect()).await.map_err(status)?;
         let views = rows.into_iter().map(|row| LockView {
             client: census.client(row.session),

@@ -196,6 +196,12 @@ impl Leases {
 }
 
 impl State {
+    /// Whether others may have content of a file, since they have it open, or a lock in it, which its holder
+    /// would not hear of that grants locks by itself.
+    fn is_in_use_elsewhere(&self, ino: InodeId, session: SessionId) -> bool {
+        self.opens.is_open_elsewhere(ino, session) || self.locks.is_used_elsewhere(ino, session)
+    }
+
     /// Nothing of a session waits for others any more: neither its questions nor its first operation.
     pub(super) fn withdraw_claims(&mut self, session: SessionId) {
         self.leases.forget_questions(session);
@@ -270,10 +276,8 @@ impl Owner {
         let changed = needed.claim.iter().filter(|(ino, mode)| *mode == Mode::Exclusive && Some(*ino) != told);
         let changed = changed.map(|&(ino, _)| ino).collect();
         let made = told.filter(|_| needed.makes).map(|ino| (ino, Mode::Exclusive));
-        let opens = &state.opens;
         let used = needed.lend.iter().copied().chain(made).map(|(ino, used)| {
-            // Others may have content of what they have open.
-            let lend = if opens.is_open_elsewhere(ino, session) { Mode::Shared } else { used };
+            let lend = if state.is_in_use_elsewhere(ino, session) { Mode::Shared } else { used };
             Use { ino, used, lend }
         });
         let mut uses: Vec<Use> = used.collect();

@@ -1,12 +1,14 @@
 //! Locks: between the streams and core's lock table.
 
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
-use holdfast_core::id::SessionId;
-use holdfast_core::lock::{Acquire, LockAsk, Outcome, Woken};
+use holdfast_core::id::{InodeId, SessionId};
+use holdfast_core::lock::{Acquire, LockAsk, LockClaim, Outcome, Woken};
+use tracing::warn;
 
-use super::member::DeferredLock;
+use super::member::{DeferredLock, Leave};
+use super::staging::session_lost;
 use super::{Owner, Phase, State};
-use crate::session::{LockAnswer, Outbound};
+use crate::session::{LockAnswer, Outbound, short};
 
 /// Lock requests of one session that wait for the end of recovery.
 const DEFERRED_MAX: usize = 4096;
@@ -60,6 +62,36 @@ impl Owner {
         }
         self.deliver(&mut state, woken);
         Ok(())
+    }
+
+    /// A session says which locks it has in a file: it has granted some by itself, under an exclusive
+    /// lease.
+    ///
+    /// # Errors
+    /// When the stream is no longer the session's; `SessionLost` when another one holds what it names,
+    /// which no lease allows.
+    pub(crate) fn locks_of(&self, session: SessionId, generation: u64, ino: InodeId, held: &[LockClaim]) -> Result<()> {
+        let mut state = self.enter(session, generation)?;
+        self.tell_locks_the_time(&mut state);
+        let mut woken = Vec::new();
+        let refused = state.locks.reclaim_file(session, ino, held, &mut woken);
+        self.deliver(&mut state, woken);
+        self.check_reclaimed(&mut state, session, &refused)
+    }
+
+    /// What a session claims to hold and cannot have ends it.
+    pub(super) fn check_reclaimed(&self, state: &mut State, session: SessionId, refused: &[LockAsk]) -> Result<()> {
+        if refused.is_empty() {
+            return Ok(());
+        }
+        warn!(
+            volume = %self.settings.name,
+            session = %short(session),
+            locks = refused.len(),
+            "a session claims locks that others hold; it is ended"
+        );
+        self.leave(state, session, Leave::Inconsistent);
+        Err(session_lost())
     }
 
     /// Who would be in the way of a lock?

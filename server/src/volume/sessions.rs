@@ -190,16 +190,7 @@ impl Owner {
         let refused = state.locks.reclaim_session(session, &hello.locks, &mut woken);
         state.lock_waits.retain(|_, (waiter, _)| *waiter != session);
         self.deliver(state, woken);
-        if !refused.is_empty() {
-            warn!(
-                volume = %self.settings.name,
-                session = %short(session),
-                locks = refused.len(),
-                "a session claims locks that others hold; it is ended"
-            );
-            self.leave(state, session, Leave::Inconsistent);
-            return Err(session_lost());
-        }
+        self.check_reclaimed(state, session, &refused)?;
         if matches!(state.phase, Phase::Open) {
             let (held, as_of) = (hello.leases.clone(), state.leases.last_grant());
             if let Some(member) = state.members.get_mut(&session) {

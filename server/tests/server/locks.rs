@@ -1,6 +1,6 @@
 //! Locks between sessions.
 
-use holdfast_core::error::PosixError;
+use holdfast_core::error::{ErrorKind, PosixError};
 use holdfast_proto::v1;
 use holdfast_proto::v1::client_message::Message as Say;
 use holdfast_proto::v1::server_message::Message as Hear;
@@ -118,4 +118,28 @@ async fn locks_are_reclaimed_after_a_restart_before_others_get_them() {
     one.say(request(2, v1::Lock { mode: v1::LockMode::Unlock.into(), ..lock }, false)).await;
     while !matches!(one.hear().await.unwrap(), Hear::Lock(_)) {}
     assert_eq!(two.lock_answer(7).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_may_say_what_it_has_granted_by_itself() {
+    let rig = Rig::new().await;
+    let volume = rig.volume("v").await;
+    let (mut one, mut two) = (rig.session(&volume, 1).await, rig.session(&volume, 2).await);
+    let locks_of = |locks: &[v1::Lock]| {
+        let held = locks.iter().map(|&lock| v1::HeldLock { lock: Some(lock), held_ms: 5 }).collect();
+        Say::LocksOf(v1::LocksOf { ino: 9, held })
+    };
+    one.say(locks_of(&[record(9, EXCLUSIVE, 0, 9), record(9, v1::LockMode::Shared, 20, 29)])).await;
+    // Its own requests count behind that, and so for everybody.
+    one.say(request(1, record(9, EXCLUSIVE, 40, 49), false)).await;
+    assert_eq!(one.lock_answer(1).await, None);
+    two.say(request(1, record(9, EXCLUSIVE, 5, 5), true)).await;
+    assert!(two.hears_nothing().await);
+    two.say(request(2, record(9, EXCLUSIVE, 29, 29), false)).await;
+    assert_eq!(two.lock_answer(2).await, Some(PosixError::WouldBlock));
+    one.say(locks_of(&[record(9, EXCLUSIVE, 7, 9)])).await;
+    assert_eq!(two.lock_answer(1).await, None);
+    // What another one holds no lease could have let it grant.
+    one.say(locks_of(&[record(9, EXCLUSIVE, 5, 9)])).await;
+    assert_eq!(one.hear_end().await.kind(), ErrorKind::SessionLost);
 }

@@ -5,6 +5,7 @@ use holdfast_core::error::{PosixError, Result};
 use holdfast_core::id::{InodeId, Seq, StageId};
 use holdfast_core::lease::{GiveBack, Target};
 use holdfast_core::op::{Caller, Op, WriteData};
+use holdfast_core::session::BootTime;
 use holdfast_proto::lease::{Question, Reply, give_back_to_wire};
 use holdfast_proto::v1::client_message::Message;
 
@@ -57,9 +58,11 @@ impl State {
 
     /// A lease is given back, behind everything that was submitted under it. Data to be staged for
     /// operations that waited for this comes back.
-    pub(crate) fn give_back(&mut self, back: &GiveBack) -> Vec<StageJob> {
+    pub(crate) fn give_back(&mut self, back: &GiveBack, now: BootTime) -> Vec<StageJob> {
         if let Target::Inode(ino) = back.target {
             self.owed.remove(&ino);
+            // Others can have locks there from here on.
+            self.tell_locks(ino, now);
         }
         self.say_in_order(Message::GiveBack(give_back_to_wire(back)));
         self.unpark()

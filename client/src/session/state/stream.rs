@@ -201,6 +201,7 @@ impl State {
         self.heartbeats.last_id += 1;
         let id = self.heartbeats.last_id;
         self.heartbeats.unanswered.push_back((id, now));
+        self.tell_all_locks(now);
         self.say(Message::Heartbeat(v1::Heartbeat { id }));
         if self.received_told < self.log.answered() {
             self.received_told = self.log.answered();

@@ -69,6 +69,8 @@ pub(super) struct Mood {
     pub(super) retries: usize,
     /// Another lease than [`LEASE_MS`].
     pub(super) lease_ms: Option<u32>,
+    /// An older version that is spoken.
+    pub(super) protocol: Option<u32>,
     /// Every call must bear this token.
     pub(super) token: Option<String>,
 }
@@ -259,6 +261,7 @@ impl World {
         let deaf_to_cancels = self.mood.deaf_to_cancels;
         let (dead, locks_wait, lease_ms) = (self.mood.dead, self.mood.locks_wait, self.mood.lease_ms);
         let silent = self.mood.silent;
+        let protocol = self.mood.protocol.unwrap_or(holdfast_proto::version::PROTOCOL_NEWEST);
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         match message {
             Said::Hello(hello) => {
@@ -266,7 +269,7 @@ impl World {
                 kept.waiting.clear();
                 kept.syncs.clear();
                 kept.say(Answer::Welcome(v1::Welcome {
-                    protocol: holdfast_proto::version::PROTOCOL_NEWEST,
+                    protocol,
                     epoch,
                     applied_seq: applied,
                     durable_seq: kept.durable,
@@ -311,7 +314,7 @@ impl World {
                 kept.durable = kept.applied.len() as u64;
                 kept.say(Answer::Farewell(v1::Farewell::default()));
             }
-            Said::Sync(_) | Said::Heartbeat(_) | Said::Lock(_) | Said::InvalidateDone(_) => {}
+            Said::Sync(_) | Said::Heartbeat(_) | Said::Lock(_) | Said::LocksOf(_) | Said::InvalidateDone(_) => {}
             Said::Description(_) | Said::LockCancel(_) | Said::Question(_) | Said::GiveBack(_) => {}
         }
     }

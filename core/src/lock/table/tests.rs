@@ -268,6 +268,39 @@ fn a_session_that_comes_back_holds_exactly_what_it_says() {
 }
 
 #[test]
+fn what_a_session_has_in_one_file_is_what_it_says() {
+    let mut bench = Bench::new();
+    bench.ask(A, record(FILE, EXCLUSIVE, 0, 9));
+    bench.ask(A, record(OTHER, EXCLUSIVE, 0, 9));
+    bench.ask(B, record(FILE, SHARED, 50, 59));
+    assert_eq!(bench.table.held_in(A, FILE).map(|lock| lock.range.start()).collect::<Vec<_>>(), [0]);
+    let Acquire::Queued(let_in) = bench.wait(B, record(FILE, SHARED, 5, 5)) else { panic!("it is free") };
+    bench.ask(C, record(OTHER, EXCLUSIVE, 50, 59));
+    let Acquire::Queued(waits) = bench.wait(A, record(OTHER, EXCLUSIVE, 0, 99)) else { panic!("it must wait") };
+    let said = [record(FILE, SHARED, 5, 9), record(FILE, EXCLUSIVE, 55, 55)];
+    let claims = said.map(|ask| LockClaim { ask, held_for: Duration::ZERO });
+    assert_eq!(bench.table.reclaim_file(A, FILE, &claims, &mut bench.woken), [said[1]], "it is another's");
+    assert_eq!(bench.granted(), [let_in]);
+    assert_eq!(bench.table.held_in(A, FILE).map(|lock| lock.range.start()).collect::<Vec<_>>(), [5]);
+    assert_eq!(bench.table.held_in(A, OTHER).count(), 1, "another file is another matter");
+    assert!(bench.table.cancel(waits, &mut bench.woken), "it still waits");
+}
+
+#[test]
+fn who_else_uses_a_file_is_known() {
+    let mut bench = Bench::new();
+    assert!(!bench.table.is_used_elsewhere(FILE, A));
+    bench.ask(A, record(FILE, EXCLUSIVE, 0, 9));
+    assert!(!bench.table.is_used_elsewhere(FILE, A));
+    assert!(bench.table.is_used_elsewhere(FILE, B));
+    let Acquire::Queued(waits) = bench.wait(B, record(FILE, SHARED, 5, 5)) else { panic!("it is free") };
+    assert!(bench.table.is_used_elsewhere(FILE, A), "a waiter counts");
+    bench.table.cancel(waits, &mut bench.woken);
+    assert!(!bench.table.is_used_elsewhere(FILE, A));
+    assert_eq!((bench.table.count(A), bench.table.count(B)), (1, 0));
+}
+
+#[test]
 fn a_query_names_the_first_lock_in_the_way() {
     let mut bench = Bench::new();
     bench.ask(A, record(FILE, EXCLUSIVE, 50, 59));

@@ -46,7 +46,7 @@ impl Owner {
         }
         let mut grants = Vec::new();
         for entry in due.iter().filter(is_file) {
-            if !state.opens.is_open_elsewhere(entry.ino, session) {
+            if !state.is_in_use_elsewhere(entry.ino, session) {
                 grants.extend(state.leases.table.raise(session, entry.ino, now));
             }
         }
