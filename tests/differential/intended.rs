@@ -132,6 +132,7 @@ pub(crate) const ALL: &[Allowed] = &[
                 | Call::Stat { at, .. }
                 | Call::Access { at, .. }
                 | Call::List { at } => at.base.is_some(),
+                Call::LinkHandle { to, .. } => to.base.is_some(),
                 Call::Link { from, to, .. } | Call::Rename { from, to, .. } => from.base.is_some() || to.base.is_some(),
                 _ => false,
             };

@@ -126,6 +126,8 @@ fn options(presence: Presence, memory: &SharedMemory, files_max: u32) -> Options
     options.set_paranoid_checks(true);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_track_and_verify_wals_in_manifest(true);
+    // A log that overwrites an old one does not grow, so a sync of it need not write its length.
+    options.set_recycle_log_file_num(2);
     options.set_bytes_per_sync(1 << 20);
     // A directory that is filled and emptied all the time must not get slow to list.
     options.add_compact_on_deletion_collector_factory(DELETED_OF, DELETED_MANY, 0.5);
