@@ -20,13 +20,11 @@ use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::{DirCookie, InodeId, Seq};
 use holdfast_core::lease::GiveBack;
 use holdfast_core::limits::{INLINE_BYTES_MAX, IO_BYTES_MAX};
-use holdfast_core::lock::LockAsk;
 use holdfast_core::name::{FileName, XattrName};
 use holdfast_core::op::{Caller, Op, OpReply, WriteAt, WriteData};
 use holdfast_core::time::Timestamp;
 use holdfast_proto::data::ReadData;
 use holdfast_proto::lease::{Question, Reply};
-use holdfast_proto::lock::LockConflict;
 use holdfast_proto::namespace::{DirPage, FsStat};
 use holdfast_proto::volume::VolumeRef;
 use tokio::sync::oneshot;
@@ -250,6 +248,26 @@ impl Session {
         Some(seq)
     }
 
+    /// Opens an inode whose lease the caller has and does not give back before this returns, and which is
+    /// not open by an earlier operation. The server hears of it when it has to, unless it is
+    /// [closed](Self::close_idly) before.
+    pub fn open_idly(&self, caller: Caller, ino: InodeId) {
+        self.idly(|state| state.open_idly(caller, ino));
+    }
+
+    /// Closes an inode, with what comes next or a few milliseconds later.
+    pub fn close_idly(&self, ino: InodeId) {
+        self.idly(|state| state.close_idly(ino));
+    }
+
+    fn idly(&self, submit: impl FnOnce(&mut State) -> Result<bool>) {
+        let shared = self.shared();
+        // A session that is over has told so.
+        if shared.update(submit).is_ok_and(|idle| idle) {
+            shared.idle.notify_one();
+        }
+    }
+
     /// The server's clock, as far as it is known here.
     #[must_use]
     pub fn server_time(&self) -> Option<Timestamp> {
@@ -435,49 +453,6 @@ impl Session {
     /// `Posix(NoData)`: past the end.
     pub async fn seek(&self, ino: InodeId, offset: u64, hole: bool) -> Result<u64> {
         self.shared().seek(ino, offset, hole).await
-    }
-
-    /// Takes, changes or releases a lock (`mode: None`); `wait`: until it is free. It has its place
-    /// in the session's order of lock requests when this returns. Dropping the future gives up the
-    /// wait, and the lock if it comes all the same.
-    ///
-    /// # Errors
-    /// `Posix(WouldBlock)`, `Posix(Interrupted)`, `Posix(Deadlock)`, `Posix(NoLocks)`.
-    pub fn lock(&self, ask: LockAsk, wait: bool) -> (LockTicket, impl Future<Output = Result<()>> + Send + use<>) {
-        lock::lock(self.shared(), ask, wait)
-    }
-
-    /// Decides about a lock by itself, in a file on which the caller has an exclusive lease that is not
-    /// given back before this returns. `None`: the server must be asked, with [`lock`](Self::lock).
-    #[must_use]
-    pub fn lock_here(&self, ask: &LockAsk, wait: bool) -> Option<std::result::Result<(), PosixError>> {
-        let now = self.shared().now();
-        self.shared().update(|state| state.lock_here(ask, wait, now))
-    }
-
-    /// As [`query_lock`](Self::query_lock), by itself, where [`lock_here`](Self::lock_here) may decide.
-    #[must_use]
-    pub fn query_lock_here(&self, ask: &LockAsk) -> Option<Option<LockConflict>> {
-        self.shared().look(|state| state.query_lock_here(ask))
-    }
-
-    /// Who would be in the way of a lock (`F_GETLK`).
-    ///
-    /// # Errors
-    /// Those of every call.
-    pub async fn query_lock(&self, ask: LockAsk) -> Result<Option<LockConflict>> {
-        let (waiter, answer) = oneshot::channel();
-        let now = self.shared().now();
-        self.shared().update(|state| state.query_lock(ask, waiter, now))?;
-        lock::heard(answer).await
-    }
-
-    /// The processes that hold or await locks, as this host numbers them, each with a time for which
-    /// it has been there at least.
-    #[must_use]
-    pub fn lock_users(&self) -> Vec<(u32, Duration)> {
-        let now = self.shared().now();
-        self.shared().look(|state| state.lock_users(now))
     }
 
     /// Ends `read_only`: changes that are submitted from here on are carried out.

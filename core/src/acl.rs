@@ -11,7 +11,7 @@
 
 use bytes::Bytes;
 
-use crate::attr::Mode;
+use crate::attr::{Attr, Mode};
 
 /// The xattr that holds an access list.
 pub const ACCESS_XATTR: &[u8] = b"system.posix_acl_access";
@@ -65,6 +65,43 @@ pub struct Access {
     pub mode: Mode,
     /// The list, where the mode does not say all of it.
     pub acl: Option<Acl>,
+}
+
+/// Somebody who wants to do something to a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The user.
+    pub uid: u32,
+    /// All groups.
+    pub groups: &'a [u32],
+}
+
+impl Subject<'_> {
+    /// Whether rights (read 4, write 2, execute 1; all of `wanted`) are given by a file's mode and access list
+    /// (acl(5), "access check algorithm"), without a look at capabilities.
+    #[must_use]
+    pub fn may(&self, wanted: u16, file: &Attr, list: Option<&Acl>) -> bool {
+        let bits = file.mode.bits();
+        let gives = |rights: u16| rights & wanted == wanted;
+        if self.uid == file.uid {
+            return gives(bits >> 6);
+        }
+        // Linux looks at no list where the mask gives nothing.
+        let list = list.filter(|_| bits & 0o070 != 0);
+        let mask = list.map_or(7, Acl::group_class);
+        let entries = list.map_or(&[][..], |list| &list.0);
+        if let Some(named) = entries.iter().find(|entry| entry.tag == Tag::User(self.uid)) {
+            return gives(named.rights & mask);
+        }
+        let owning = list.map_or(bits >> 3, |list| list.rights(Tag::Group));
+        let owning = self.groups.contains(&file.gid).then_some(owning);
+        let named = entries.iter().filter_map(|entry| match entry.tag {
+            Tag::NamedGroup(gid) if self.groups.contains(&gid) => Some(entry.rights),
+            _ => None,
+        });
+        let mut groups = owning.into_iter().chain(named).peekable();
+        if groups.peek().is_none() { gives(bits) } else { groups.any(|rights| gives(rights & mask)) }
+    }
 }
 
 impl Acl {

@@ -286,7 +286,7 @@ impl Shared {
     /// Tells the server that inodes are not open any more. Call it with the table locked.
     fn submit_closes(&self, inodes: Vec<InodeId>) {
         for ino in inodes {
-            self.session.submit_idly(Caller::default(), Op::Close { ino });
+            self.session.close_idly(ino);
         }
     }
 }

@@ -28,6 +28,7 @@ use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq};
 use holdfast_core::lease::{GiveBack, Mode, Step, Target};
 use holdfast_core::name::FileName;
 use holdfast_core::op::{Caller, Op, OpReply};
+use holdfast_core::time::Timestamp;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 
@@ -357,8 +358,8 @@ impl LeaseEvents for Memory {
         self.inner.state.lock().forget_all();
     }
 
-    fn touched(&self, ino: InodeId) {
-        self.read_elsewhere(ino);
+    fn touched(&self, ino: InodeId, atime: Option<Timestamp>) {
+        self.read_elsewhere(ino, atime);
     }
 
     fn answered(&self, question: &Question, behind: Seq, answered: &Answered) {

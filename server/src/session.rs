@@ -122,7 +122,10 @@ pub(crate) enum Outbound {
     /// Something is to be given back.
     Recall(Recall),
     /// Others have read this.
-    Touched(InodeId),
+    Touched {
+        ino: InodeId,
+        atime: Timestamp,
+    },
     /// Who uses what there?
     Describe(u64),
     /// The client asked to leave; all is durable. Ends the stream.

@@ -49,14 +49,14 @@ fn two_containers_share_one_volume() {
     let volume = ["--volume", "shared:/data"];
     let host = cluster.host(0);
     // It waits in its container until the other one has answered.
-    let script = "echo from-a > /data/a; while [ ! -e /data/b ]; do sleep 0.05; done; cat /data/b";
+    let script = "echo from-a > /data/t; mv /data/t /data/a; while [ ! -e /data/b ]; do sleep 0.05; done; cat /data/b";
     let mut a = Process::start("container a", container(&cluster, 0, &volume, script), &host.log("container"));
     let limits = ["--volume", "shared:/data", "--memory", "64m", "--cpus", "1", "--hostname", "inside-b"];
     let b = run_in(
         &cluster,
         1,
         &limits,
-        "while [ ! -e /data/a ]; do sleep 0.05; done; cat /data/a; hostname; echo from-b > /data/b",
+        "while [ ! -e /data/a ]; do sleep 0.05; done; cat /data/a; hostname; echo from-b > /data/u; mv /data/u /data/b",
     )
     .ok();
     assert!(b.contains("from-a") && b.contains("inside-b"), "{b}");

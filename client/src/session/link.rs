@@ -371,7 +371,11 @@ fn heard(shared: &Arc<Shared>, message: Message) -> Result<bool> {
             shared.update(|state| state.recalled(ino));
             shared.events.leases().recalled(ino, keep);
         }
-        Message::Touched(v1::Touched { ino }) => shared.events.leases().touched(InodeId(ino)),
+        Message::Touched(v1::Touched { ino, atime }) => {
+            let atime = atime.map(Timestamp::try_from).transpose();
+            let atime = atime.map_err(|error| distrust("access time", error.message()))?;
+            shared.events.leases().touched(InodeId(ino), atime);
+        }
         Message::Farewell(farewell) => {
             if shared.look(|state| state.has_said_goodbye()) {
                 shared.turn(State::left);

@@ -1,15 +1,16 @@
-//! Waiting for a lock.
+//! Locks of a session, and waiting for them.
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use holdfast_core::error::Result;
+use holdfast_core::error::{PosixError, Result};
 use holdfast_core::lock::LockAsk;
 use holdfast_proto::lock::LockConflict;
 use tokio::sync::oneshot;
 
-use crate::session::lost;
 use crate::session::shared::Shared;
+use crate::session::{Session, lost};
 
 /// A lock that was asked for and may still be waited for.
 #[derive(Clone, Debug)]
@@ -46,6 +47,51 @@ impl Drop for GivenUp {
         if !self.answered {
             self.ticket.cancel();
         }
+    }
+}
+
+impl Session {
+    /// Takes, changes or releases a lock (`mode: None`); `wait`: until it is free. It has its place
+    /// in the session's order of lock requests when this returns. Dropping the future gives up the
+    /// wait, and the lock if it comes all the same.
+    ///
+    /// # Errors
+    /// `Posix(WouldBlock)`, `Posix(Interrupted)`, `Posix(Deadlock)`, `Posix(NoLocks)`.
+    pub fn lock(&self, ask: LockAsk, wait: bool) -> (LockTicket, impl Future<Output = Result<()>> + Send + use<>) {
+        lock(self.shared(), ask, wait)
+    }
+
+    /// Decides about a lock by itself, in a file on which the caller has an exclusive lease that is not
+    /// given back before this returns. `None`: the server must be asked, with [`lock`](Self::lock).
+    #[must_use]
+    pub fn lock_here(&self, ask: &LockAsk, wait: bool) -> Option<std::result::Result<(), PosixError>> {
+        let now = self.shared().now();
+        self.shared().update(|state| state.lock_here(ask, wait, now))
+    }
+
+    /// As [`query_lock`](Self::query_lock), by itself, where [`lock_here`](Self::lock_here) may decide.
+    #[must_use]
+    pub fn query_lock_here(&self, ask: &LockAsk) -> Option<Option<LockConflict>> {
+        self.shared().look(|state| state.query_lock_here(ask))
+    }
+
+    /// Who would be in the way of a lock (`F_GETLK`).
+    ///
+    /// # Errors
+    /// Those of every call.
+    pub async fn query_lock(&self, ask: LockAsk) -> Result<Option<LockConflict>> {
+        let (waiter, answer) = oneshot::channel();
+        let now = self.shared().now();
+        self.shared().update(|state| state.query_lock(ask, waiter, now))?;
+        heard(answer).await
+    }
+
+    /// The processes that hold or await locks, as this host numbers them, each with a time for which
+    /// it has been there at least.
+    #[must_use]
+    pub fn lock_users(&self) -> Vec<(u32, Duration)> {
+        let now = self.shared().now();
+        self.shared().look(|state| state.lock_users(now))
     }
 }
 

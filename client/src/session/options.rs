@@ -6,6 +6,7 @@ use std::time::Duration;
 use holdfast_core::id::{Epoch, InodeId, Seq, VolumeId};
 use holdfast_core::lease::{Grant, Mode};
 use holdfast_core::op::{Op, OpResult};
+use holdfast_core::time::Timestamp;
 use holdfast_core::volume::MountPolicy;
 use holdfast_proto::inspect::Description;
 use holdfast_proto::invalidate::Invalidation;
@@ -115,9 +116,10 @@ pub trait LeaseEvents: Send + Sync {
     /// Who asks no questions is lent nothing.
     fn recalled(&self, ino: InodeId, keep: Option<Mode>);
 
-    /// Others have read an inode: its access time is another one now. Nothing else is, and no lease.
-    fn touched(&self, ino: InodeId) {
-        let _ = ino;
+    /// Others have read an inode: its access time is this one now; `None`: another one. Nothing else is,
+    /// and no lease.
+    fn touched(&self, ino: InodeId, atime: Option<Timestamp>) {
+        let _ = (ino, atime);
     }
 }
 

@@ -7,6 +7,8 @@
 mod end;
 mod leases;
 mod local;
+mod locking;
+mod opens;
 mod outcomes;
 mod stream;
 
@@ -19,7 +21,6 @@ use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::{Epoch, InodeBlock, InodeId, Seq, SessionId, StageId, VolumeId};
 use holdfast_core::lease::Mode;
 use holdfast_core::limits::UNANSWERED_OPS_MAX;
-use holdfast_core::lock::LockAsk;
 use holdfast_core::op::{Caller, Op, OpReply, WriteAt, WriteData};
 use holdfast_core::session::BootTime;
 use holdfast_core::time::Timestamp;
@@ -27,11 +28,10 @@ use holdfast_core::volume::MountPolicy;
 use holdfast_proto::lease::Reply;
 use holdfast_proto::lock::LockConflict;
 use holdfast_proto::v1::{self, client_message::Message};
-use holdfast_proto::version::PROTOCOL_LOCAL_LOCKS;
 use tokio::sync::oneshot;
 
 use crate::admin::distrust;
-use crate::session::locks::{LockDecision, LockResult, Locks};
+use crate::session::locks::Locks;
 use crate::session::log::{Limits, OpLog, changes_something};
 use crate::session::questions::Questions;
 use crate::session::state::leases::Parked;
@@ -116,6 +116,8 @@ pub(crate) struct State {
     syncs: Syncs<SyncWaiter>,
     locks: Locks<LockWaiter>,
     opens: BTreeSet<InodeId>,
+    /// Opened under their leases, and nowhere else in this session; the server does not know yet.
+    untold_opens: BTreeSet<InodeId>,
     losses: HashSet<InodeId>,
     questions: Questions<AnswerWaiter>,
     /// What the server wants back and has not been told about.
@@ -181,6 +183,7 @@ impl State {
             syncs: Syncs::new(),
             locks: Locks::new(session),
             opens: BTreeSet::new(),
+            untold_opens: BTreeSet::new(),
             losses: HashSet::new(),
             questions: Questions::new(),
             owed: BTreeSet::new(),
@@ -232,6 +235,7 @@ impl State {
         if self.read_only && changes_something(&op) {
             return Err(PosixError::ReadOnly.into());
         }
+        self.tell_opens_before(&op);
         self.is_decided_elsewhere(&op, self.log.next_seq());
         let seq = self.log.push(caller, op, None, Some(waiter));
         Ok((seq, self.admit()))
@@ -243,6 +247,7 @@ impl State {
         if self.read_only && changes_something(&op) {
             return Err(PosixError::ReadOnly.into());
         }
+        self.tell_opens_before(&op);
         let seq = self.log.push(caller, op, None, None);
         // It brings no data to be staged.
         Ok((seq, self.admit_idly(false).1))
@@ -259,6 +264,7 @@ impl State {
 
     /// Sends what nobody waits for.
     pub(crate) fn hurry(&mut self) {
+        self.tell_opens();
         self.dirty |= std::mem::take(&mut self.idle);
     }
 
@@ -274,6 +280,7 @@ impl State {
         if self.read_only {
             return Err(PosixError::ReadOnly.into());
         }
+        self.tell_opens();
         // The number of the operation is unique in the session, so it names its data too.
         let data = WriteData::Staged { stage: StageId(self.log.next_seq().0), len };
         let seq = self.log.push(caller, Op::Write { ino, at, data, kill_privileges }, Some(payload), Some(waiter));
@@ -333,91 +340,6 @@ impl State {
 
     pub(crate) fn take_loss(&mut self, ino: InodeId) -> bool {
         self.losses.remove(&ino)
-    }
-
-    // === locks ===
-
-    /// Decides about a lock in a file that is exclusively ours. `None`: the server must be asked.
-    pub(crate) fn lock_here(&mut self, ask: &LockAsk, wait: bool, now: BootTime) -> Option<LockDecision> {
-        self.grants_locks().then(|| self.locks.lock_here(ask, wait, now))?
-    }
-
-    /// Who would be in the way of a lock in a file that is exclusively ours? `None`: the server must be
-    /// asked.
-    pub(crate) fn query_lock_here(&self, ask: &LockAsk) -> Option<Option<LockConflict>> {
-        self.grants_locks().then(|| self.locks.query_here(ask))?
-    }
-
-    /// Whether the server can be told what is granted here.
-    fn grants_locks(&self) -> bool {
-        let spoken = self.terms.is_some_and(|terms| terms.protocol >= PROTOCOL_LOCAL_LOCKS);
-        spoken && self.is_up() && self.check_open().is_ok()
-    }
-
-    /// Tells the server what was granted here in a file.
-    fn tell_locks(&mut self, ino: InodeId, now: BootTime) {
-        if let Some(message) = self.locks.tell(ino, now) {
-            self.say(message);
-        }
-    }
-
-    /// Tells the server everything that was granted here.
-    fn tell_all_locks(&mut self, now: BootTime) {
-        for message in self.locks.tell_all(now) {
-            self.say(message);
-        }
-    }
-
-    pub(crate) fn lock(&mut self, ask: LockAsk, wait: bool, waiter: LockWaiter, now: BootTime) -> Result<u64> {
-        self.check_open()?;
-        self.tell_locks(ask.ino, now);
-        let (id, message) = self.locks.lock(ask, wait, Some(waiter));
-        self.say(message);
-        Ok(id)
-    }
-
-    pub(crate) fn query_lock(&mut self, ask: LockAsk, waiter: LockWaiter, now: BootTime) -> Result<()> {
-        self.check_open()?;
-        self.tell_locks(ask.ino, now);
-        let (_, message) = self.locks.query(ask, waiter);
-        self.say(message);
-        Ok(())
-    }
-
-    pub(crate) fn cancel_lock(&mut self, id: u64) {
-        let Some(message) = self.locks.cancel(id) else { return };
-        if self.is_up() {
-            self.say(message);
-        } else if let Some(waiter) = self.locks.take_waiter(id) {
-            // The server is told when it is back; the caller need not wait for that.
-            let _ = waiter.send(Err(PosixError::Interrupted.into()));
-        }
-    }
-
-    /// An answer about a lock.
-    pub(crate) fn lock_answered(&mut self, id: u64, result: LockResult, now: BootTime) {
-        let Some(answered) = self.locks.answered(id, &result, now) else { return };
-        let heard = answered.waiter.is_some_and(|waiter| waiter.send(result.map_err(Error::from)).is_ok());
-        if heard {
-            return;
-        }
-        for ask in answered.undo {
-            let (_, message) = self.locks.lock(ask, false, None);
-            self.say(message);
-        }
-    }
-
-    /// A question about who uses what was answered; only the stream that asked wants to know.
-    pub(crate) fn described(&mut self, session: SessionId, description: v1::Description, now: BootTime) {
-        if session == self.session {
-            self.tell_all_locks(now);
-            self.say(Message::Description(description));
-        }
-    }
-
-    /// The processes that hold or await locks, each with a time for which it has been there.
-    pub(crate) fn lock_users(&self, now: BootTime) -> Vec<(u32, Duration)> {
-        self.locks.users(now)
     }
 
     pub(crate) const fn is_read_only(&self) -> bool {

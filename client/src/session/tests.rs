@@ -29,6 +29,7 @@ mod files;
 mod leases;
 mod locks;
 mod loss;
+mod opens;
 
 const FILE: InodeId = InodeId(5);
 

@@ -1,4 +1,7 @@
 use super::*;
+use crate::attr::FileKind;
+use crate::id::{DataVersion, InodeId};
+use crate::time::Timestamp;
 
 /// A list from (wire tag, rights, id).
 fn value(entries: &[(u16, u16, u32)]) -> Vec<u8> {
@@ -82,4 +85,44 @@ fn others_are_refused() {
     for value in bad {
         assert_eq!(Acl::from_xattr(&value), Err(InvalidAcl), "{value:?}");
     }
+}
+
+#[test]
+fn rights_are_given_by_the_first_of_owner_user_groups_and_others_that_fits() {
+    let time = Timestamp::default();
+    let file = |bits| Attr {
+        ino: InodeId(7),
+        kind: FileKind::Regular,
+        mode: mode(bits),
+        nlink: 1,
+        uid: 5,
+        gid: 50,
+        rdev: 0,
+        size: 0,
+        allocated: 0,
+        atime: time,
+        mtime: time,
+        ctime: time,
+        btime: time,
+        data_version: DataVersion(1),
+        no_xattrs: false,
+    };
+    let may =
+        |uid, groups: &[u32], wanted, bits, list: Option<&Acl>| Subject { uid, groups }.may(wanted, &file(bits), list);
+    assert!(may(5, &[], 6, 0o600, None) && !may(5, &[50], 2, 0o077, None));
+    assert!(may(6, &[1, 50], 2, 0o020, None) && !may(6, &[50], 2, 0o702, None));
+    assert!(may(6, &[], 2, 0o002, None) && !may(6, &[], 3, 0o002, None));
+    // user::rw-, user:1000:rwx, group::r--, mask::rw-, other::---
+    let list = named();
+    let list = Some(&list);
+    assert!(may(1000, &[], 6, 0o660, list) && !may(1000, &[], 7, 0o660, list));
+    assert!(may(6, &[50], 4, 0o660, list) && !may(6, &[50], 2, 0o660, list));
+    assert!(!may(6, &[], 4, 0o660, list));
+    // With nothing in the mask the mode alone counts.
+    assert!(may(1000, &[], 4, 0o604, list));
+    let groups = [(1, 6, NO_ID), (4, 4, NO_ID), (8, 2, 60), (0x10, 7, NO_ID), (0x20, 7, NO_ID)];
+    let groups = Acl::from_xattr(&value(&groups)).expect("valid").expect("not empty");
+    let groups = Some(&groups);
+    assert!(may(6, &[60], 2, 0o677, groups) && may(6, &[50, 60], 4, 0o677, groups));
+    assert!(!may(6, &[50, 60], 6, 0o677, groups), "one of them has to give all");
 }

@@ -45,9 +45,10 @@ impl FileSystem {
         let shared = Arc::clone(&self.shared);
         let ino = shared.ino(node);
         let nothing = set == SetAttr::default();
-        let mut judged_by = if is_for_owners(&set) { shared.files.lock().owner(ino) } else { None };
+        let mut judged_by = if is_for_owners(&set) || is_touch(&set) { shared.files.lock().owner(ino) } else { None };
         if let Some(owner) = judged_by
             && let Some(attr) = shared.memory.attr(ino)
+            && (!is_touch(&set) || owner == Owner::of(&attr))
         {
             set = match judge(thread, owner, set, &attr) {
                 Ok(set) => set,
@@ -65,6 +66,10 @@ impl FileSystem {
         if takes_privileges || judged_by.is_some() {
             return Reply::later(async move {
                 let set = match judged_by {
+                    Some(owner) if is_touch(&set) => {
+                        shared.judge_touch(thread, owner, ino).await?;
+                        set
+                    }
                     Some(owner) => judge(thread, owner, set, &shared.attr(ino).await?)?,
                     None => set,
                 };
@@ -91,6 +96,12 @@ fn is_for_owners(set: &SetAttr) -> bool {
     let exact = |time| matches!(time, Some(SetTime::To(_)));
     let one_time = set.size.is_none() && set.atime.is_some() != set.mtime.is_some();
     set.mode.is_some() || set.uid.is_some() || set.gid.is_some() || one_time || exact(set.atime) || exact(set.mtime)
+}
+
+/// Whether both times are set to now, and nothing else, which is for the owner and for who may write.
+fn is_touch(set: &SetAttr) -> bool {
+    let now = Some(SetTime::Now);
+    *set == SetAttr { atime: now, mtime: now, ..SetAttr::default() }
 }
 
 /// What is left of a change that only the owner may make, and that the kernel has allowed by this one:
@@ -177,6 +188,19 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// Both times are set to now, which the kernel has allowed by this owner, or because the caller may
+    /// write.
+    async fn judge_touch(&self, thread: Thread, by: Owner, ino: InodeId) -> Outcome<()> {
+        let attr = self.attr(ino).await?;
+        if by == Owner::of(&attr) {
+            return Ok(());
+        }
+        let list = if attr.no_xattrs { None } else { self.access_list(ino).await? };
+        let who = Credentials::of(thread);
+        let may = who.acts_as(attr.uid) || who.may_write(&attr, list.as_ref());
+        if may { Ok(()) } else { Err(PosixError::AccessDenied) }
     }
 
     /// Whether a chown(2), of which nothing is known but that it takes privileges, is allowed.

@@ -6,8 +6,13 @@
 
 use std::fs;
 
+use holdfast_core::acl::{Acl, Subject};
+use holdfast_core::attr::Attr;
+
 /// `CAP_CHOWN`: changes any owner.
 const CAP_CHOWN: u32 = 0;
+/// `CAP_DAC_OVERRIDE`: writes any file.
+const CAP_DAC_OVERRIDE: u32 = 1;
 /// `CAP_FOWNER`: acts as the owner of any file.
 const CAP_FOWNER: u32 = 3;
 /// `CAP_FSETID`: keeps set-user-id and set-group-id.
@@ -39,6 +44,12 @@ impl Credentials {
     /// Whether it is this user, or acts as any.
     pub(super) fn acts_as(&self, uid: u32) -> bool {
         self.uid == Some(uid) || self.has(CAP_FOWNER)
+    }
+
+    /// Whether it may write a file with these attributes and this access list.
+    pub(super) fn may_write(&self, file: &Attr, list: Option<&Acl>) -> bool {
+        let subject = self.uid.map(|uid| Subject { uid, groups: &self.groups });
+        self.has(CAP_DAC_OVERRIDE) || subject.is_some_and(|subject| subject.may(0o2, file, list))
     }
 
     /// Whether it may change the owner and group of any file.

@@ -107,11 +107,16 @@ pub(super) struct Released {
 }
 
 impl OpenFiles {
-    /// An open is about to be sent.
-    pub(super) fn begin_open(&mut self, ino: InodeId) {
+    /// An open is about to be sent. True: the server surely has this inode open by none that was sent
+    /// before, but for those whose close was sent too.
+    pub(super) fn begin_open(&mut self, ino: InodeId) -> bool {
         // A close that still waits is not wanted any more: the last handle will send another.
+        let closes = self.closes.len();
         self.closes.retain(|close| close.ino != ino);
-        self.inodes.entry(ino).or_default().count += 1;
+        let waited = self.closes.len() < closes;
+        let inode = self.inodes.entry(ino).or_default();
+        inode.count += 1;
+        inode.count == 1 && !waited && self.creates.is_empty()
     }
 
     /// It succeeded.

@@ -51,7 +51,8 @@ impl FileSystem {
             return Reply::Now(opening.opened(&attr, flags));
         }
         let op = Op::Open { ino, truncate, kill_privileges: truncate && killer.is_some() };
-        if let Some((reply, (files, opening))) = self.shared.memory.change(caller, &op, || self.shared.count_open(ino))
+        if let Some((reply, (files, opening, _))) =
+            self.shared.memory.change(caller, &op, || self.shared.count_open(ino))
         {
             drop(files);
             return Reply::Now(attr_of(reply).and_then(|attr| opening.opened(&attr, flags)));
@@ -197,10 +198,14 @@ impl Shared {
     /// Opens an inode under its lease: it is surely there, and the server hears of the open before it
     /// has the lease back.
     pub(super) fn open_here(self: &Arc<Self>, caller: Caller, ino: InodeId) -> Option<(Opening, Attr)> {
-        let op = Op::Open { ino, truncate: false, kill_privileges: false };
         self.memory.under_lease(ino, |attr| {
-            let (_files, opening) = self.count_open(ino);
-            self.session.submit_idly(caller, op);
+            let (files, opening, alone) = self.count_open(ino);
+            if alone {
+                self.session.open_idly(caller, ino);
+            } else {
+                self.session.submit_idly(caller, Op::Open { ino, truncate: false, kill_privileges: false });
+            }
+            drop(files);
             (opening, attr)
         })
     }
@@ -217,16 +222,17 @@ impl Shared {
         ino: InodeId,
         op: Op,
     ) -> (Opening, impl Future<Output = Outcome<OpReply>> + Send + 'static + use<>) {
-        let ((files, opening), opened) = self.submit_holding(caller, op, || self.count_open(ino));
+        let ((files, opening, _), opened) = self.submit_holding(caller, op, || self.count_open(ino));
         drop(files);
         (opening, opened)
     }
 
-    /// Counts an open. The table is locked until it has its place in the order; let it go first.
-    fn count_open(self: &Arc<Self>, ino: InodeId) -> (MutexGuard<'_, OpenFiles>, Opening) {
+    /// Counts an open. The table is locked until it has its place in the order; let it go first. True:
+    /// nothing else has it open.
+    fn count_open(self: &Arc<Self>, ino: InodeId) -> (MutexGuard<'_, OpenFiles>, Opening, bool) {
         let mut files = self.files.lock();
-        files.begin_open(ino);
-        (files, Opening { shared: Arc::clone(self), ino: Some(ino) })
+        let alone = files.begin_open(ino);
+        (files, Opening { shared: Arc::clone(self), ino: Some(ino) }, alone)
     }
 
     fn tell_loss(&self, ino: InodeId) -> Outcome<()> {

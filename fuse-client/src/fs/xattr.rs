@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use holdfast_core::acl::{ACCESS_XATTR, DEFAULT_XATTR};
+use holdfast_core::acl::{ACCESS_XATTR, Acl, DEFAULT_XATTR};
 use holdfast_core::attr::{Attr, FileKind, Mode};
 use holdfast_core::error::PosixError;
 use holdfast_core::id::InodeId;
@@ -131,6 +131,16 @@ fn may_change(caller: Caller, thread: Thread, attr: &Attr, op: &Op) -> Outcome<(
 }
 
 impl Shared {
+    /// The access list of an inode, where there is one.
+    pub(super) async fn access_list(&self, ino: InodeId) -> Outcome<Option<Acl>> {
+        let name = xattr_name(ACCESS_XATTR)?;
+        match self.session.getxattr(ino, &name).await.map_err(|error| errno::answer(&error)) {
+            Ok(value) => Acl::from_xattr(&value).map_err(|_| PosixError::Io),
+            Err(PosixError::NoAttribute) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether an inode is known to have none.
     fn has_no_xattrs(&self, node: Node) -> bool {
         self.memory.attr(self.ino(node)).is_some_and(|attr| attr.no_xattrs)

@@ -11,6 +11,7 @@ use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq};
 use holdfast_core::lease::{Grant, Holdings, Mode, Target};
 use holdfast_core::name::FileName;
 use holdfast_core::op::{Op, OpReply, RenameMode};
+use holdfast_core::time::Timestamp;
 
 mod giving;
 mod names;
@@ -394,6 +395,13 @@ impl State {
     pub(super) fn doubt(&mut self, ino: InodeId) {
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.attr = None;
+        }
+    }
+
+    /// An inode was read at that time, as the server says.
+    pub(super) fn accessed(&mut self, ino: InodeId, atime: Timestamp) {
+        if let Some(attr) = self.nodes.get_mut(&ino).and_then(|node| node.attr.as_mut()) {
+            attr.atime = atime;
         }
     }
 

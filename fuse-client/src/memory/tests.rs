@@ -83,6 +83,18 @@ fn what_is_lent_is_answered_from_memory() {
 }
 
 #[test]
+fn what_others_have_read_stays_known() {
+    let mut state = State::default();
+    looked_up(&mut state, "a", Some(file()), &[DIR, FILE]);
+    let atime = Timestamp::default().after(Duration::from_secs(5));
+    state.accessed(FILE, atime);
+    assert_eq!(state.attr(FILE), Some(Attr { atime, ..file() }));
+    assert!(!state.tell(&file(), Duration::from_secs(9)), "that is older");
+    state.accessed(InodeId(99), atime);
+    assert_eq!(state.attr(InodeId(99)), None);
+}
+
+#[test]
 fn without_a_lease_nothing_is() {
     let mut state = State::default();
     looked_up(&mut state, "a", Some(file()), &[]);

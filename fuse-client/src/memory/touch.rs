@@ -7,6 +7,7 @@ use holdfast_core::id::InodeId;
 use holdfast_core::lease::Mode;
 use holdfast_core::op::{Caller, Op};
 use holdfast_core::relatime;
+use holdfast_core::time::Timestamp;
 
 use super::Memory;
 use crate::stats::MemoryFigures;
@@ -53,11 +54,14 @@ impl Memory {
         }
     }
 
-    /// Others have read an inode: what is known of its access time is old.
-    pub(super) fn read_elsewhere(&self, ino: InodeId) {
+    /// Others have read an inode: this is its access time; `None`: it is another one.
+    pub(super) fn read_elsewhere(&self, ino: InodeId, atime: Option<Timestamp>) {
         let told = {
             let mut state = self.inner.state.lock();
-            state.doubt(ino);
+            match atime {
+                Some(atime) => state.accessed(ino, atime),
+                None => state.doubt(ino),
+            }
             state.told(ino).attributes
         };
         self.retell(ino, told);

@@ -43,7 +43,7 @@ fn the_write_buffer_is_a_part_of_the_cache() {
         let limits = read(&[&["--data", "/d"], arguments].concat()).unwrap().limits;
         (limits.cache_bytes >> 20, limits.write_buffer_bytes >> 20)
     };
-    assert_eq!(memory(&[]), (128, 48));
+    assert_eq!(memory(&[]), (96, 48));
     assert_eq!(memory(&["--cache", "64MiB"]), (64, 32));
     assert_eq!(memory(&["--cache", "8MiB"]), (8, 8));
     assert_eq!(memory(&["--cache", "1GiB", "--write-buffer", "1GiB"]), (1024, 1024));

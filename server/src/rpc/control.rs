@@ -252,7 +252,7 @@ fn to_wire(outbound: Outbound) -> ToClient {
         Outbound::Invalidate { id, what } => ToClient::Invalidate(what.to_wire(id)),
         Outbound::Answer { id, answered } => ToClient::Answer(answered.to_wire(id)),
         Outbound::Recall(recall) => ToClient::Recall(recall_to_wire(&recall)),
-        Outbound::Touched(ino) => ToClient::Touched(v1::Touched { ino: ino.0 }),
+        Outbound::Touched { ino, atime } => ToClient::Touched(v1::Touched { ino: ino.0, atime: Some(atime.into()) }),
         Outbound::Describe(id) => ToClient::Describe(v1::Describe { id }),
         Outbound::Farewell => ToClient::Farewell(v1::Farewell { reason: String::new() }),
         Outbound::End(error) => ToClient::Farewell(v1::Farewell { reason: error.message().to_owned() }),

@@ -29,6 +29,7 @@ use holdfast_core::lease::{
 };
 use holdfast_core::op::{LoggedOp, Op, OpReply, OpResult};
 use holdfast_core::session::BootTime;
+use holdfast_core::time::Timestamp;
 use holdfast_proto::lease::Question;
 
 pub(super) use self::ahead::Emptying;
@@ -296,10 +297,10 @@ impl Owner {
     }
 
     /// A session has moved an access time: who else may remember it is told, and nobody waits for that.
-    pub(super) fn tell_touched(state: &mut State, by: SessionId, ino: InodeId) {
+    pub(super) fn tell_touched(state: &mut State, by: SessionId, ino: InodeId, atime: Timestamp) {
         let others: Vec<SessionId> = state.leases.table.holders(ino).filter(|holder| *holder != by).collect();
         for other in others {
-            Self::send(state, other, Outbound::Touched(ino));
+            Self::send(state, other, Outbound::Touched { ino, atime });
         }
     }
 

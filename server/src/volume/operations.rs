@@ -247,7 +247,7 @@ impl Owner {
                 state.opens.open(session, attr.ino);
             }
             (Op::Close { ino }, _) => state.invalidations.closed(session, *ino, effects),
-            (Op::Touch { ino }, Ok(_)) => Self::tell_touched(state, session, *ino),
+            (Op::Touch { ino }, Ok(OpReply::Attr(attr))) => Self::tell_touched(state, session, *ino, attr.atime),
             _ => {}
         }
         let waits = self.notify_others(state, session, op, &applied.result, effects);

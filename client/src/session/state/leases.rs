@@ -63,6 +63,9 @@ impl State {
             self.owed.remove(&ino);
             // Others can have locks there from here on.
             self.tell_locks(ino, now);
+            if self.untold_opens.remove(&ino) {
+                self.tell_open(ino);
+            }
         }
         self.say_in_order(Message::GiveBack(give_back_to_wire(back)));
         self.unpark()

@@ -89,6 +89,7 @@ impl State {
         let mut answering = Answering { now: time, block: &mut self.local.block };
         let Foretold { caller, mut op, reply } = foretell(&mut answering)?;
         let time = answering.now;
+        self.tell_opens_before(&op);
         self.local.last_time = time;
         self.local.count(&op, true);
         let seq = self.log.next_seq();

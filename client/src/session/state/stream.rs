@@ -110,6 +110,7 @@ impl State {
 
     /// The stream broke.
     pub(crate) fn disconnect(&mut self) {
+        self.tell_opens();
         if self.is_up() {
             self.phase = Phase::Down;
         }

@@ -20,6 +20,7 @@ use holdfast_proto::v1::namespace_server::NamespaceServer;
 use holdfast_proto::v1::server_message::Message as Answer;
 use holdfast_proto::v1::session_server::{Session as SessionService, SessionServer};
 use holdfast_proto::v1::{self, op};
+use holdfast_proto::version::PROTOCOL_NEWEST;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -256,12 +257,10 @@ impl World {
 
     fn hear(&mut self, session: SessionId, message: Said) {
         self.heard.push(message.clone());
-        let epoch = self.epoch;
-        let mood_sync = !self.mood.no_sync;
+        let (epoch, mood_sync) = (self.epoch, !self.mood.no_sync);
         let deaf_to_cancels = self.mood.deaf_to_cancels;
         let (dead, locks_wait, lease_ms) = (self.mood.dead, self.mood.locks_wait, self.mood.lease_ms);
-        let silent = self.mood.silent;
-        let protocol = self.mood.protocol.unwrap_or(holdfast_proto::version::PROTOCOL_NEWEST);
+        let (silent, protocol) = (self.mood.silent, self.mood.protocol.unwrap_or(PROTOCOL_NEWEST));
         let Some(kept) = self.sessions.get_mut(&session) else { return };
         match message {
             Said::Hello(hello) => {

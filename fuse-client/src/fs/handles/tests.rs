@@ -215,3 +215,29 @@ fn a_program_runs_until_the_last_handle_of_its_execve_goes() {
     assert!(!files.is_run(A));
     files.release(reader);
 }
+
+#[test]
+fn an_open_is_the_only_one_if_nothing_of_the_inode_is_on_its_way() {
+    let mut files = OpenFiles::default();
+    assert!(files.begin_open(A));
+    assert!(!files.begin_open(A), "there is another");
+    assert!(files.begin_open(B));
+    files.abandon_open(A);
+    assert_eq!(files.abandon_open(A), [A]);
+    let ticket = files.begin_create();
+    assert!(!files.begin_open(A), "the create may have opened it");
+    assert_eq!(files.abandon_open(A), [], "the close waits for the create");
+    files.finish_create(ticket, None);
+    assert!(files.begin_open(A));
+}
+
+#[test]
+fn an_open_that_takes_a_waiting_close_back_is_not_the_only_one() {
+    let mut files = OpenFiles::default();
+    files.begin_open(A);
+    let _create = files.begin_create();
+    assert_eq!(files.abandon_open(A), []);
+    // No create is in flight any more, and the close has not been sent yet.
+    files.creates.clear();
+    assert!(!files.begin_open(A));
+}

@@ -1,0 +1,57 @@
+//! Opens and closes that nobody waits for.
+//!
+//! Who reads many files opens and closes each of them within a moment. Under its lease an inode cannot go,
+//! so the server need not hear of an open that is closed before it counts.
+
+use holdfast_core::error::Result;
+use holdfast_core::id::InodeId;
+use holdfast_core::op::{Caller, Op};
+
+use super::State;
+
+impl State {
+    /// Opens an inode under its lease, which nothing else in this session has open. The server hears of it
+    /// before it has the lease back, before anything else is done that may free the inode, and in a moment
+    /// in any case, unless it is closed before. True: somebody must see to it that it is sent.
+    pub(crate) fn open_idly(&mut self, caller: Caller, ino: InodeId) -> Result<bool> {
+        if !self.is_up() {
+            let op = Op::Open { ino, truncate: false, kill_privileges: false };
+            return self.submit_idly(caller, op).map(|(_, idle)| idle);
+        }
+        self.check_open()?;
+        self.untold_opens.insert(ino);
+        Ok(!std::mem::replace(&mut self.idle, true))
+    }
+
+    /// Closes an inode, of which the server may have heard nothing. True: somebody must see to it that it is
+    /// sent.
+    pub(crate) fn close_idly(&mut self, ino: InodeId) -> Result<bool> {
+        if self.untold_opens.remove(&ino) {
+            return Ok(false);
+        }
+        self.submit_idly(Caller::default(), Op::Close { ino }).map(|(_, idle)| idle)
+    }
+
+    /// Tells the server what is open, before an operation that may count on it.
+    pub(super) fn tell_opens_before(&mut self, op: &Op) {
+        match op {
+            Op::Open { ino, .. } => _ = self.untold_opens.remove(ino),
+            Op::Close { .. } | Op::Touch { .. } => {}
+            _ => self.tell_opens(),
+        }
+    }
+
+    /// Tells the server what is open.
+    pub(super) fn tell_opens(&mut self) {
+        for ino in std::mem::take(&mut self.untold_opens) {
+            self.tell_open(ino);
+        }
+    }
+
+    pub(super) fn tell_open(&mut self, ino: InodeId) {
+        let op = Op::Open { ino, truncate: false, kill_privileges: false };
+        self.log.push(Caller::default(), op, None, None);
+        // It brings no data to be staged.
+        self.admit_idly(false);
+    }
+}
