@@ -377,7 +377,8 @@ impl LeaseEvents for Memory {
     fn recalled(&self, ino: InodeId, keep: Option<Mode>) {
         let (lowered, released, step, told) = {
             let mut state = self.inner.state.lock();
-            let lowered = state.lower_below(ino);
+            let mut lowered = state.lower_below(ino);
+            lowered.extend(state.lower_beside(ino));
             let released = if keep.is_none() { state.release_below(ino) } else { Vec::new() };
             (lowered, released, state.recalled(ino, keep), state.told(ino))
         };

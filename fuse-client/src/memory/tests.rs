@@ -286,6 +286,27 @@ fn a_recall_of_a_directory_lowers_what_is_in_it() {
 }
 
 #[test]
+fn a_recall_reaches_what_lies_beside_and_is_not_in_use() {
+    let mut state = owner();
+    let beside = attr(InodeId(31), FileKind::Regular, 1);
+    let own = |ino| Grant { target: Target::Inode(ino), mode: Mode::Exclusive, number: GrantNo(6) };
+    for (text, found) in [("a", file()), ("b", beside)] {
+        let question = Question::Lookup { parent: DIR, name: name(text) };
+        let answered = Answered { result: Ok(Reply::Lookup(found)), grants: vec![own(found.ino)] };
+        state.answered(&question, Seq(0), &answered);
+    }
+    std::thread::sleep(Duration::from_millis(150));
+    assert!(state.lower_beside(FILE).is_empty(), "a recall of the directory will do that");
+    assert!(matches!(state.recalled(DIR, Some(Mode::Shared)), Step::GiveBack(_)));
+    let used = state.attr(beside.ino);
+    assert!(used.is_some() && state.lower_beside(FILE).is_empty(), "it is in use");
+    std::thread::sleep(Duration::from_millis(150));
+    let lowered: Vec<_> = state.lower_beside(FILE).iter().map(|back| (back.target, back.left)).collect();
+    assert_eq!(lowered, [(Target::Inode(beside.ino), Some(Mode::Shared))]);
+    assert!(state.own(FILE).is_some(), "that one is recalled by itself");
+}
+
+#[test]
 fn a_recall_reaches_what_is_deeper_and_not_in_use() {
     let mut state = owner();
     let (below, deep) = (attr(InodeId(30), FileKind::Directory, 0), attr(InodeId(31), FileKind::Regular, 1));

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use holdfast_core::id::InodeId;
-use holdfast_core::lease::{GiveBack, Mode, Step, Target};
+use holdfast_core::lease::{GiveBack, Holdings, Mode, Step, Target};
 
 use super::{Believed, Moment, State};
 
@@ -59,12 +59,8 @@ impl State {
                     return lowered;
                 }
                 let Some(known) = self.nodes.get(&child) else { continue };
-                let leaves = first || known.used <= idle;
-                if leaves
-                    && self.holdings.may(child, Mode::Exclusive)
-                    && let Step::GiveBack(back) = self.holdings.recalled(Target::Inode(child), Some(Mode::Shared), &[])
-                {
-                    lowered.push(back);
+                if first || known.used <= idle {
+                    lowered.extend(lower(&mut self.holdings, child));
                 }
                 if !known.names.is_empty() {
                     directories.push_back((child, false));
@@ -72,6 +68,19 @@ impl State {
             }
         }
         lowered
+    }
+
+    /// Others look at what lies in a directory that they may look at already, so that no recall of it comes:
+    /// what lies beside it and is not in use is exclusively ours no longer.
+    pub(in crate::memory) fn lower_beside(&mut self, ino: InodeId) -> Vec<GiveBack> {
+        let idle = self.idle(IDLE_AMONG_CHANGES);
+        let Some(above) = self.above(ino).filter(|above| !self.holdings.may(*above, Mode::Exclusive)) else {
+            return Vec::new();
+        };
+        let Some(node) = self.nodes.get(&above) else { return Vec::new() };
+        let is_idle = |child: &InodeId| self.nodes.get(child).is_some_and(|child| child.used <= idle);
+        let beside = node.names.inodes().filter(|child| *child != ino).filter(is_idle).take(BESIDE_MAX);
+        beside.filter_map(|child| lower(&mut self.holdings, child)).collect()
     }
 
     /// Others change the names in a directory, and maybe what they lead to: what of that is not in use.
@@ -133,5 +142,16 @@ impl State {
             }
         }
         released
+    }
+}
+
+/// What is to be said of an exclusive lease that becomes a shared one; `None`: it is none.
+fn lower(holdings: &mut Holdings, ino: InodeId) -> Option<GiveBack> {
+    if !holdings.may(ino, Mode::Exclusive) {
+        return None;
+    }
+    match holdings.recalled(Target::Inode(ino), Some(Mode::Shared), &[]) {
+        Step::GiveBack(back) => Some(back),
+        Step::Wait | Step::Drop(_) => None,
     }
 }
