@@ -262,8 +262,14 @@ impl Session {
 
     fn idly(&self, submit: impl FnOnce(&mut State) -> Result<bool>) {
         let shared = self.shared();
+        let (numbered, idle) = shared.update(|state| {
+            let before = state.log.last_seq();
+            let idle = submit(state);
+            (state.log.last_seq().0 - before.0, idle)
+        });
+        shared.counters.ops.fetch_add(numbered, Ordering::Relaxed);
         // A session that is over has told so.
-        if shared.update(submit).is_ok_and(|idle| idle) {
+        if idle.is_ok_and(|idle| idle) {
             shared.idle.notify_one();
         }
     }

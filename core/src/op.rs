@@ -354,6 +354,12 @@ pub struct AppliedOp {
 }
 
 impl Op {
+    /// An open that changes no content.
+    #[must_use]
+    pub const fn open(ino: InodeId) -> Self {
+        Self::Open { ino, truncate: false, kill_privileges: false }
+    }
+
     /// Bytes of memory that keeping this operation takes, about: for limits on logs.
     #[must_use]
     pub fn weight(&self) -> usize {

@@ -58,7 +58,19 @@ impl Session {
     /// # Errors
     /// `Posix(WouldBlock)`, `Posix(Interrupted)`, `Posix(Deadlock)`, `Posix(NoLocks)`.
     pub fn lock(&self, ask: LockAsk, wait: bool) -> (LockTicket, impl Future<Output = Result<()>> + Send + use<>) {
-        lock(self.shared(), ask, wait)
+        let (waiter, answer) = oneshot::channel();
+        let shared = self.shared();
+        let now = shared.now();
+        let id = shared.update(|state| state.lock(ask, wait, waiter, now));
+        let ticket = LockTicket { shared: Arc::downgrade(shared), id: id.as_ref().ok().copied() };
+        let given_up = GivenUp { ticket: ticket.clone(), answered: false };
+        let answer = async move {
+            id?;
+            let result = heard(answer).await;
+            given_up.settle();
+            result.map(|_| ())
+        };
+        (ticket, answer)
     }
 
     /// Decides about a lock by itself, in a file on which the caller has an exclusive lease that is not
@@ -95,27 +107,7 @@ impl Session {
     }
 }
 
-/// Asks for a lock.
-pub(crate) fn lock(
-    shared: &Arc<Shared>,
-    ask: LockAsk,
-    wait: bool,
-) -> (LockTicket, impl Future<Output = Result<()>> + Send + use<>) {
-    let (waiter, answer) = oneshot::channel();
-    let now = shared.now();
-    let id = shared.update(|state| state.lock(ask, wait, waiter, now));
-    let ticket = LockTicket { shared: Arc::downgrade(shared), id: id.as_ref().ok().copied() };
-    let given_up = GivenUp { ticket: ticket.clone(), answered: false };
-    let answer = async move {
-        id?;
-        let result = heard(answer).await;
-        given_up.settle();
-        result.map(|_| ())
-    };
-    (ticket, answer)
-}
-
 /// Waits for an answer about a lock.
-pub(crate) async fn heard(answer: oneshot::Receiver<Result<Option<LockConflict>>>) -> Result<Option<LockConflict>> {
+async fn heard(answer: oneshot::Receiver<Result<Option<LockConflict>>>) -> Result<Option<LockConflict>> {
     answer.await.unwrap_or_else(|_| Err(lost()))
 }

@@ -8,7 +8,7 @@
 //! locks as a whole before it needs to know: before anything is asked about the file, and before its lease
 //! is given back.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holdfast_core::error::PosixError;
@@ -52,8 +52,6 @@ pub(crate) struct Locks<W> {
     held: LockTable,
     /// In order of asking.
     pending: BTreeMap<u64, Pending<W>>,
-    /// How much of it is about which file.
-    pending_in: HashMap<InodeId, u32>,
     /// Files in which the server does not know what was granted or let go here.
     untold: BTreeSet<InodeId>,
     last_id: u64,
@@ -70,14 +68,7 @@ pub(crate) struct LockAnswered<W> {
 
 impl<W> Locks<W> {
     pub(crate) fn new(session: SessionId) -> Self {
-        Self {
-            session,
-            held: LockTable::new(LOCKS_MAX),
-            pending: BTreeMap::new(),
-            pending_in: HashMap::new(),
-            untold: BTreeSet::new(),
-            last_id: 0,
-        }
+        Self { session, held: LockTable::new(LOCKS_MAX), pending: BTreeMap::new(), untold: BTreeSet::new(), last_id: 0 }
     }
 
     /// Notes a lock request; its id and message.
@@ -93,7 +84,7 @@ impl<W> Locks<W> {
     /// Takes, changes or lets go a lock in a file that is exclusively ours. `None`: the server must be
     /// asked, behind what [`tell`](Self::tell) says.
     pub(crate) fn lock_here(&mut self, ask: &LockAsk, wait: bool, now: BootTime) -> Option<LockDecision> {
-        if self.pending_in.contains_key(&ask.ino) || self.held.count(self.session) >= GRANTED_HERE_MAX {
+        if self.is_pending(ask.ino) || self.held.count(self.session) >= GRANTED_HERE_MAX {
             return None;
         }
         self.held.tell_time(now, &mut Vec::new());
@@ -108,9 +99,14 @@ impl<W> Locks<W> {
     /// Who would be in the way of a lock in a file that is exclusively ours? `None`: the server must be
     /// asked.
     pub(crate) fn query_here(&self, ask: &LockAsk) -> Option<Option<LockConflict>> {
-        let known = !self.pending_in.contains_key(&ask.ino);
+        let known = !self.is_pending(ask.ino);
         let conflict = |held: HeldLock| LockConflict { mode: held.mode, range: held.range, pid: held.pid };
         known.then(|| self.held.query(self.session, ask).map(conflict))
+    }
+
+    /// Whether something about a file is unanswered.
+    fn is_pending(&self, ino: InodeId) -> bool {
+        self.pending.values().any(|pending| pending.question.ino() == ino)
     }
 
     /// What the server has to be told of a file before it decides anything about it.
@@ -130,7 +126,6 @@ impl<W> Locks<W> {
 
     fn ask(&mut self, question: Question, waiter: Option<W>) -> (u64, v1::client_message::Message) {
         self.last_id += 1;
-        *self.pending_in.entry(question.ino()).or_default() += 1;
         self.pending.insert(self.last_id, Pending { question, waiter });
         (self.last_id, message(self.last_id, &question))
     }
@@ -154,13 +149,6 @@ impl<W> Locks<W> {
     /// The server answered.
     pub(crate) fn answered(&mut self, id: u64, result: &LockResult, now: BootTime) -> Option<LockAnswered<W>> {
         let pending = self.pending.remove(&id)?;
-        let ino = pending.question.ino();
-        if let Some(count) = self.pending_in.get_mut(&ino) {
-            *count -= 1;
-            if *count == 0 {
-                self.pending_in.remove(&ino);
-            }
-        }
         let mut undo = Vec::new();
         if let Question::Lock { ask, .. } = pending.question {
             if result.is_ok() && ask.mode.is_some() {

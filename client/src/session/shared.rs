@@ -166,7 +166,7 @@ impl Shared {
     pub(crate) fn stats(&self) -> SessionStats {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         self.look(|state| SessionStats {
-            ops: count(&self.counters.ops),
+            ops: count(&self.counters.ops) + state.opens_told,
             bytes_written: count(&self.counters.bytes_written),
             bytes_read: count(&self.counters.bytes_read),
             reconnects: count(&self.counters.reconnects),

@@ -118,6 +118,8 @@ pub(crate) struct State {
     opens: BTreeSet<InodeId>,
     /// Opened under their leases, and nowhere else in this session; the server does not know yet.
     untold_opens: BTreeSet<InodeId>,
+    /// Of those that were told since, how many.
+    pub(crate) opens_told: u64,
     losses: HashSet<InodeId>,
     questions: Questions<AnswerWaiter>,
     /// What the server wants back and has not been told about.
@@ -184,6 +186,7 @@ impl State {
             locks: Locks::new(session),
             opens: BTreeSet::new(),
             untold_opens: BTreeSet::new(),
+            opens_told: 0,
             losses: HashSet::new(),
             questions: Questions::new(),
             owed: BTreeSet::new(),

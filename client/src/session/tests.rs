@@ -246,7 +246,7 @@ async fn a_read_only_session_changes_nothing() {
     let (session, _) = open_with(&fake, options).await;
     assert_eq!(submit(&session, create(b"a")).await.unwrap_err().kind(), ErrorKind::Posix(PosixError::ReadOnly));
     assert_eq!(write(&session, 100_000).await.unwrap_err().kind(), ErrorKind::Posix(PosixError::ReadOnly));
-    submit(&session, Op::Open { ino: FILE, truncate: false, kill_privileges: false }).await.unwrap();
+    submit(&session, Op::open(FILE)).await.unwrap();
     submit(&session, Op::Close { ino: FILE }).await.unwrap();
 }
 

@@ -183,12 +183,17 @@ impl OpenFiles {
 
     /// Whether an inode is open here to be changed.
     pub(super) fn is_written(&self, ino: InodeId) -> bool {
-        self.is_open(ino) && self.files.values().any(|file| file.ino == ino && file.access.write)
+        self.has(ino, |file| file.access.write)
     }
 
     /// Whether a program runs from an inode here.
     pub(super) fn is_run(&self, ino: InodeId) -> bool {
-        self.is_open(ino) && self.files.values().any(|file| file.ino == ino && file.runs)
+        self.has(ino, |file| file.runs)
+    }
+
+    /// Whether there is such a handle of an inode.
+    fn has(&self, ino: InodeId, such: impl Fn(&OpenFile) -> bool) -> bool {
+        self.is_open(ino) && self.files.values().any(|file| file.ino == ino && such(file))
     }
 
     /// The kernel was told of the owner of an inode that is open here.

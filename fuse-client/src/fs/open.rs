@@ -94,18 +94,23 @@ impl FileSystem {
     /// The last reference to a handle is gone (also mappings). `flocked`: a flock(2) may be held
     /// through it.
     pub fn release(&self, handle: Handle, flocked: bool) -> Reply<()> {
-        let locked = {
-            let files = self.shared.files.lock();
-            files.ino(handle).filter(|&ino| flocked || files.may_be_locked(ino))
+        let files = self.shared.files.lock();
+        let Some(ino) = files.ino(handle).filter(|&ino| flocked || files.may_be_locked(ino)) else {
+            return self.release_with(files, handle, flocked, false);
         };
-        match locked {
-            Some(ino) => self.shared.memory.on_locks(ino, |alone| self.release_with(handle, flocked, alone)),
-            None => self.release_with(handle, flocked, false),
-        }
+        // The memory's lock comes first.
+        drop(files);
+        let memory = &self.shared.memory;
+        memory.on_locks(ino, |alone| self.release_with(self.shared.files.lock(), handle, flocked, alone))
     }
 
-    fn release_with(&self, handle: Handle, flocked: bool, alone: bool) -> Reply<()> {
-        let mut files = self.shared.files.lock();
+    fn release_with(
+        &self,
+        mut files: MutexGuard<'_, OpenFiles>,
+        handle: Handle,
+        flocked: bool,
+        alone: bool,
+    ) -> Reply<()> {
         let released = files.release(handle);
         self.shared.submit_closes(released.close);
         let Some(ino) = released.ino else { return Reply::Now(Err(PosixError::BadHandle)) };
@@ -190,7 +195,7 @@ impl Shared {
         caller: Caller,
         ino: InodeId,
     ) -> impl Future<Output = Outcome<(Pin, Attr)>> + Send + 'static + use<> {
-        let op = Op::Open { ino, truncate: false, kill_privileges: false };
+        let op = Op::open(ino);
         let (opening, opened) = self.begin_open(caller, ino, op);
         async move { Ok((Pin { _opening: opening }, attr_of(opened.await?)?)) }
     }
@@ -203,7 +208,7 @@ impl Shared {
             if alone {
                 self.session.open_idly(caller, ino);
             } else {
-                self.session.submit_idly(caller, Op::Open { ino, truncate: false, kill_privileges: false });
+                self.session.submit_idly(caller, Op::open(ino));
             }
             drop(files);
             (opening, attr)

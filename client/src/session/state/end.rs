@@ -22,8 +22,7 @@ impl State {
     pub(crate) fn lose(&mut self, new_session: SessionId, error: &dyn Fn() -> Error) -> Vec<InodeId> {
         let lost = self.abandon(new_session, error);
         for ino in std::mem::take(&mut self.opens) {
-            let op = Op::Open { ino, truncate: false, kill_privileges: false };
-            self.log.push(Caller::default(), op, None, None);
+            self.log.push(Caller::default(), Op::open(ino), None, None);
         }
         lost
     }

@@ -104,6 +104,7 @@ impl State {
             return Vec::new();
         }
         for Parked { caller, mut op, payload, waiter } in std::mem::take(&mut self.parked) {
+            self.tell_opens_before(&op);
             if let Op::Write { data: WriteData::Staged { stage, .. }, .. } = &mut op {
                 *stage = StageId(self.log.next_seq().0);
             }

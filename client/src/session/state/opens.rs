@@ -15,8 +15,7 @@ impl State {
     /// in any case, unless it is closed before. True: somebody must see to it that it is sent.
     pub(crate) fn open_idly(&mut self, caller: Caller, ino: InodeId) -> Result<bool> {
         if !self.is_up() {
-            let op = Op::Open { ino, truncate: false, kill_privileges: false };
-            return self.submit_idly(caller, op).map(|(_, idle)| idle);
+            return self.submit_idly(caller, Op::open(ino)).map(|(_, idle)| idle);
         }
         self.check_open()?;
         self.untold_opens.insert(ino);
@@ -49,8 +48,8 @@ impl State {
     }
 
     pub(super) fn tell_open(&mut self, ino: InodeId) {
-        let op = Op::Open { ino, truncate: false, kill_privileges: false };
-        self.log.push(Caller::default(), op, None, None);
+        self.log.push(Caller::default(), Op::open(ino), None, None);
+        self.opens_told += 1;
         // It brings no data to be staged.
         self.admit_idly(false);
     }

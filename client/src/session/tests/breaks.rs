@@ -72,7 +72,7 @@ async fn large_data_is_staged_again_after_a_crash() {
 async fn open_files_and_locks_are_claimed_again() {
     let fake = Fake::start().await;
     let session = open(&fake).await;
-    let open_file = |ino| Op::Open { ino, truncate: false, kill_privileges: false };
+    let open_file = Op::open;
     for ino in [5, 6, 7] {
         submit(&session, open_file(InodeId(ino))).await.unwrap();
     }

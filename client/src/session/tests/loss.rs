@@ -6,7 +6,7 @@ use super::*;
 async fn a_lost_session_tells_everybody_and_goes_on() {
     let fake = Fake::start().await;
     let (session, told) = open_with(&fake, SessionOptions::default()).await;
-    let open_file = Op::Open { ino: InodeId(8), truncate: false, kill_privileges: false };
+    let open_file = Op::open(InodeId(8));
     submit(&session, open_file).await.unwrap();
     session.lock(lock_ask(Some(LockMode::Exclusive)), true).1.await.unwrap();
     session.sync().await.unwrap();
@@ -64,7 +64,7 @@ async fn a_read_that_finds_the_session_lost_goes_on_in_the_new_one() {
 async fn a_close_that_was_not_answered_still_closes() {
     let fake = Fake::start().await;
     let session = open(&fake).await;
-    submit(&session, Op::Open { ino: FILE, truncate: false, kill_privileges: false }).await.unwrap();
+    submit(&session, Op::open(FILE)).await.unwrap();
     fake.cheer(|mood| mood.deaf = true);
     let close = tokio::spawn(submit(&session, Op::Close { ino: FILE }));
     fake.until(|world| {

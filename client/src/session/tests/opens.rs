@@ -4,7 +4,7 @@ use holdfast_core::lease::{GiveBack, GrantNo, Target};
 
 use super::*;
 
-const OPEN: Op = Op::Open { ino: FILE, truncate: false, kill_privileges: false };
+const OPEN: Op = Op::open(FILE);
 
 /// What was applied, in order, and when leases were given back.
 fn done(world: &World) -> Vec<&'static str> {

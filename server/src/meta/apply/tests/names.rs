@@ -147,7 +147,7 @@ fn an_open_file_outlives_its_names() {
     let file = volume.file(ROOT, "f").unwrap();
     volume.write(file, 0, b"still here").unwrap();
     volume.opens.borrow_mut().insert(file);
-    volume.attr_of(Op::Open { ino: file, truncate: false, kill_privileges: false }).unwrap();
+    volume.attr_of(Op::open(file)).unwrap();
     volume.unlink(ROOT, "f").unwrap();
     volume.sound();
     assert_eq!(volume.attr(file).nlink, 0);
