@@ -170,6 +170,12 @@ impl Session {
         self.shared().stats()
     }
 
+    /// Whether nobody else can have a session on the volume while this one is trusted.
+    #[must_use]
+    pub fn is_exclusive(&self) -> bool {
+        self.shared().options.exclusive
+    }
+
     /// Whether the server certainly still keeps the session: a heartbeat was answered within the
     /// lease, counted from its sending, on a clock that counts during suspend. `false`: others may
     /// have been given what this session held, so nothing that is cached may be believed.

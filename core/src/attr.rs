@@ -145,6 +145,8 @@ pub struct SetAttr {
     pub atime: Option<SetTime>,
     /// utimensat(2), modification time.
     pub mtime: Option<SetTime>,
+    /// Of a session that has the volume to itself: when its kernel has changed the inode. `None`: now.
+    pub ctime: Option<Timestamp>,
     /// A truncate or another change of content by somebody without `CAP_FSETID`: set-user-id and
     /// set-group-id go.
     pub kill_privileges: bool,
@@ -157,6 +159,6 @@ impl SetAttr {
     /// Whether it changes nothing, whoever asks: chown(2) for nothing.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        *self == Self { keep_setgid: self.keep_setgid, ..Self::default() }
+        *self == Self { keep_setgid: self.keep_setgid, ctime: self.ctime, ..Self::default() }
     }
 }

@@ -52,7 +52,7 @@ pub fn set(inode: &Attr, set: &SetAttr, now: Timestamp) -> Option<Attr> {
     after.mode = set.mode.unwrap_or(after.mode);
     after.atime = SetTime::chosen(set.atime, after.atime, now);
     after.mtime = SetTime::chosen(set.mtime, after.mtime, now);
-    after.ctime = now;
+    after.ctime = set.ctime.unwrap_or(now);
     Some(after)
 }
 

@@ -195,6 +195,11 @@ impl FileSystem {
         self.shared.memory.telling()
     }
 
+    /// Whether nobody else can have the volume: what the kernel knows and changes is all that there is.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.shared.session.is_exclusive()
+    }
+
     /// The volume's number of a node.
     pub(crate) fn ino(&self, node: Node) -> InodeId {
         self.shared.ino(node)

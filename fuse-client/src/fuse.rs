@@ -62,13 +62,16 @@ pub struct Settings {
     pub threads: usize,
     /// Reads ahead and other requests in the background that the kernel keeps in flight.
     pub max_background: u16,
+    /// Nobody else has the volume: the kernel keeps writes back, and believes what it was told until it
+    /// changes it itself.
+    pub alone: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         // Readers hand over what waits, so a few serve many processors; mostly the first reads alone.
         let threads = thread::available_parallelism().map_or(2, |processors| processors.get().clamp(2, 4));
-        Self { threads, max_background: 64 }
+        Self { threads, max_background: 64, alone: false }
     }
 }
 

@@ -120,23 +120,42 @@ impl Telling<'_> {
     pub(crate) fn believes(&self, attr: &Attr) -> Duration {
         let Some(session) = self.memory.inner.session() else { return Duration::ZERO };
         let trusted = session.trusted_for();
-        if trusted.is_zero() || !self.memory.inner.state.lock().tell(attr, trusted) {
-            return Duration::ZERO;
+        if trusted.is_zero() || session.is_exclusive() {
+            return trusted;
         }
-        trusted
+        let told = self.memory.inner.state.lock().tell(attr, trusted);
+        if told { trusted } else { Duration::ZERO }
     }
 
     /// The same of an inode that was just made, whose name the kernel may believe for so long. It takes up
     /// what a change has made without looking whether that was taken back meanwhile; but what its name
     /// leads to is not given back before that time.
     pub(crate) fn believes_new(&self, attr: &Attr, named: Duration) -> Duration {
+        if self.is_alone() {
+            return named;
+        }
         let told = !named.is_zero() && self.memory.inner.state.lock().tell(attr, named);
         if told { named } else { Duration::ZERO }
+    }
+
+    /// The same of attributes after a change of them: the kernel takes those up in any order with a recall,
+    /// so only where none comes.
+    pub(crate) fn believes_changed(&self) -> Duration {
+        let alone = self.memory.inner.session().filter(Session::is_exclusive);
+        alone.map_or(Duration::ZERO, |session| session.trusted_for())
+    }
+
+    /// Whether the kernel alone changes what it is told, so that nothing is ever taken back.
+    fn is_alone(&self) -> bool {
+        self.memory.inner.session().is_some_and(|session| session.is_exclusive())
     }
 
     /// For how long the kernel may believe that a name leads to this, or to nothing; zero: not at all.
     pub(crate) fn leads(&self, place: (InodeId, &[u8]), to: Option<InodeId>) -> Duration {
         let Some(session) = self.memory.inner.session() else { return Duration::ZERO };
+        if session.is_exclusive() {
+            return session.trusted_for();
+        }
         let length = session.trusted_for().min(NAMES_BELIEVED);
         if length.is_zero() || !self.memory.inner.state.lock().tell_name(place, to, length) {
             return Duration::ZERO;

@@ -25,6 +25,8 @@ const CONNECTIONS: &str = "/sys/fs/fuse/connections";
 const POLL: Duration = Duration::from_millis(20);
 /// How long the process of a mount may take to note that the kernel's side is gone.
 const NOTE: Duration = Duration::from_secs(2);
+/// How long to look for who uses a mount.
+const USERS_TIME_MAX: Duration = Duration::from_secs(2);
 /// How long an aborted connection and a stopped process may take to go.
 const AFTER_ABORT: Duration = Duration::from_secs(10);
 
@@ -238,7 +240,7 @@ fn stop(record: &MountRecord) {
 }
 
 fn in_use(mount: &MountEntry) -> Error {
-    let users = users(&mount.point);
+    let users = users_soon(&mount.point);
     let by = if users.is_empty() { String::new() } else { format!(" by {}", users.join(", ")) };
     Error::new(
         ErrorKind::InUse,
@@ -256,6 +258,16 @@ fn too_slow(mount: &MountEntry, deadline: Duration) -> Error {
             deadline.as_secs()
         ),
     )
+}
+
+/// As [`users`], if that is to be had soon: what `/proc` tells of a process that begins a program waits for
+/// that, and so for whatever it waits for.
+fn users_soon(point: &Path) -> Vec<String> {
+    let (sender, found) = mpsc::channel();
+    let point = point.to_owned();
+    // Left alone when it takes too long.
+    let looks = thread::Builder::new().name("users".to_owned()).spawn(move || _ = sender.send(users(&point)));
+    looks.ok().and_then(|_| found.recv_timeout(USERS_TIME_MAX).ok()).unwrap_or_default()
 }
 
 /// Some processes with a file or directory of the mount open. Reads links in `/proc` only, which

@@ -140,6 +140,7 @@ fn op_to_wire(op: &Op) -> v1::op::Op {
             size: set.size,
             atime: set.atime.map(Into::into),
             mtime: set.mtime.map(Into::into),
+            ctime: set.ctime.map(Into::into),
             kill_privileges: set.kill_privileges,
             keep_setgid: set.keep_setgid,
         }),
@@ -282,6 +283,7 @@ fn set_attr(wire: &v1::SetAttr) -> Result<SetAttr> {
         size: wire.size,
         atime: wire.atime.map(SetTime::try_from).transpose()?,
         mtime: wire.mtime.map(SetTime::try_from).transpose()?,
+        ctime: wire.ctime.map(Timestamp::try_from).transpose()?,
         kill_privileges: wire.kill_privileges,
         keep_setgid: wire.keep_setgid,
     })

@@ -35,6 +35,8 @@ pub(crate) struct Hello {
     pub(crate) pid: u32,
     pub(crate) program: String,
     pub(crate) read_only: bool,
+    /// It wants the volume to itself.
+    pub(crate) exclusive: bool,
     pub(crate) resume: bool,
     pub(crate) opens: Vec<InodeId>,
     pub(crate) locks: Vec<LockClaim>,

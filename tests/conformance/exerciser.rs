@@ -112,10 +112,19 @@ impl Fsx {
 
 #[test]
 fn fsx_on_one_mount() {
-    let fsx = Fsx::new("fsx");
+    run_on_one_mount("fsx", "");
+}
+
+#[test]
+fn fsx_on_an_exclusive_mount() {
+    run_on_one_mount("fsx alone", "exclusive");
+}
+
+fn run_on_one_mount(name: &str, options: &str) {
+    let fsx = Fsx::new(name);
     let cluster = Cluster::one_host();
     cluster.volume("fsx");
-    let mount = cluster.mount(0, "fsx");
+    let mount = cluster.mount_with(0, "fsx", options);
     let path = mount.at("file");
     for part in fsx.parts() {
         let mut process = fsx.start(part, 1, &path);

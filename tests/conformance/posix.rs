@@ -44,11 +44,20 @@ fn known() -> BTreeMap<&'static str, &'static str> {
 
 #[test]
 fn pjdfstest() {
-    let _watchdog = Watchdog::start("pjdfstest", Duration::from_secs(580));
+    run_suite("pjdfstest", "");
+}
+
+#[test]
+fn pjdfstest_on_an_exclusive_mount() {
+    run_suite("pjdfstest alone", "exclusive");
+}
+
+fn run_suite(name: &str, options: &str) {
+    let _watchdog = Watchdog::start(name, Duration::from_secs(580));
     let suite = bins::tool("pjdfstest", "cargo install pjdfstest --version 0.2.2 --locked");
     let cluster = Cluster::one_host();
     let _ = cluster.holdfast(&["volume", "create", "posix", "--allow-suid", "--allow-dev"]).ok();
-    let mount = cluster.mount(0, "posix");
+    let mount = cluster.mount_with(0, "posix", options);
     let host = cluster.host(0);
     host.install_mount_helper();
     // The suite makes paths of the greatest length out of components; with some lengths of the

@@ -20,7 +20,7 @@ use holdfast_proto::invalidate::Invalidation;
 use holdfast_proto::lease::{Answered, recall};
 use holdfast_proto::lock::LockConflict;
 use holdfast_proto::v1::{self, client_message, server_message::Message, session_client::SessionClient};
-use holdfast_proto::version::{Peer, negotiate};
+use holdfast_proto::version::{PROTOCOL_EXCLUSIVE, Peer, negotiate};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_stream::Stream;
 use tonic::Streaming;
@@ -85,7 +85,8 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
     shared.replace_channels(Channels::new(control.clone(), data.collect()));
     let leases = shared.events.leases().held();
     let (host, program) = (&shared.options.host, &shared.options.program);
-    let who = Introduction { host, program, leases: &leases, now: shared.now() };
+    let exclusive = shared.options.exclusive;
+    let who = Introduction { host, program, exclusive, leases: &leases, now: shared.now() };
     let generation = shared.turn(|state| state.begin_stream(who));
     let outbound = Outbound { shared: Arc::clone(shared), generation };
     let hello_sent = shared.now();
@@ -109,6 +110,10 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
         None => return Err(Error::new(ErrorKind::Unavailable, "the server ended the stream in place of a welcome")),
     };
     let terms = read_terms(&welcome)?;
+    if exclusive && terms.protocol < PROTOCOL_EXCLUSIVE {
+        let message = "the server is too old to give a volume to one session alone; upgrade it, or leave exclusive out";
+        return Err(Error::new(ErrorKind::Version, message));
+    }
     shared.events.leases().welcomed(terms.epoch);
     let jobs: Vec<StageJob> = shared.turn(|state| state.welcome(&welcome, terms, hello_sent))?;
     if let Some(server) = terms.now {
@@ -192,12 +197,7 @@ async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mu
     let mut reported = error.kind();
     loop {
         match error.kind() {
-            ErrorKind::SessionLost => {
-                if let Err(error) = shared.lose(&error) {
-                    shared.end(&error);
-                    return None;
-                }
-            }
+            ErrorKind::SessionLost if !loses(shared, &error) => return None,
             // Nothing to come back to.
             ErrorKind::NotFound => {
                 shared.end(&Error::new(ErrorKind::NotFound, format!("the volume is gone: {}", error.message())));
@@ -218,8 +218,7 @@ async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mu
             },
             error = &mut patience => {
                 patience.set(patience_ends(shared));
-                if let Err(error) = shared.lose(&error) {
-                    shared.end(&error);
+                if !loses(shared, &error) {
                     return None;
                 }
                 // Those who come now wait as long again: they get attempts of their own.
@@ -234,6 +233,19 @@ async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mu
             reported = error.kind();
         }
     }
+}
+
+/// The session is lost. Whether a new one begins in its place.
+fn loses(shared: &Shared, cause: &Error) -> bool {
+    if shared.options.exclusive {
+        shared.lose_for_good(cause);
+        return false;
+    }
+    let begun = shared.lose(cause);
+    if let Err(error) = &begun {
+        shared.end(error);
+    }
+    begun.is_ok()
 }
 
 /// Logs why there is no stream: a server that is away comes back, anything else needs somebody.

@@ -35,6 +35,9 @@ pub struct SessionOptions {
     pub program: String,
     /// Every change is refused, here and by the server, until [`Session::allow_changes`](crate::Session::allow_changes).
     pub read_only: bool,
+    /// Nobody else may have a session on the volume meanwhile. A session that is lost then is over for good:
+    /// others may have come, and what its user keeps beyond its leases is not true any more.
+    pub exclusive: bool,
     /// What to do while the server is away.
     pub patience: Patience,
     /// Bytes of operations that are kept because they are not yet durable; past it they wait.
@@ -54,6 +57,7 @@ impl Default for SessionOptions {
             host: String::new(),
             program: env!("CARGO_PKG_NAME").to_owned(),
             read_only: false,
+            exclusive: false,
             patience: Patience::Hard,
             pending_bytes_max: 64 << 20,
             data_connections: 2,
@@ -83,7 +87,7 @@ pub trait SessionEvents: Send + Sync {
 
     /// The server gave the session up (or patience ended). Changes of these inodes that were not
     /// durable are lost, and the locks on them; what waited failed with `Io`. A new session has
-    /// begun under the same handle, with the same files open and no lock.
+    /// begun under the same handle, with the same files open and no lock; an exclusive one is over.
     fn session_lost(&self, lost: &[InodeId]);
 }
 

@@ -223,6 +223,15 @@ impl Shared {
         Ok(())
     }
 
+    /// The session is lost, and none begins in its place.
+    pub(crate) fn lose_for_good(&self, cause: &Error) {
+        let message = format!("the session was lost: {}", cause.message());
+        let lost = self.turn(|state| state.end(ErrorKind::Posix(PosixError::Io), message));
+        self.counters.losses.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(error = %cause, inodes = lost.len(), "session lost, for good");
+        self.events.session_lost(&lost);
+    }
+
     /// The session is over for good.
     pub(crate) fn end(&self, error: &Error) {
         let lost = self.turn(|state| state.end(error.kind(), error.message().to_owned()));

@@ -160,6 +160,7 @@ pub(crate) struct Effects {
 pub(crate) struct Introduction<'a> {
     pub(crate) host: &'a str,
     pub(crate) program: &'a str,
+    pub(crate) exclusive: bool,
     pub(crate) leases: &'a [(InodeId, Mode)],
     pub(crate) now: BootTime,
 }

@@ -44,7 +44,7 @@ impl FileSystem {
         }
         let shared = Arc::clone(&self.shared);
         let ino = shared.ino(node);
-        let nothing = set == SetAttr::default();
+        let nothing = set.is_nothing();
         let mut judged_by = if is_for_owners(&set) || is_touch(&set) { shared.files.lock().owner(ino) } else { None };
         if let Some(owner) = judged_by
             && let Some(attr) = shared.memory.attr(ino)
@@ -214,7 +214,7 @@ impl Shared {
     /// Finds out what the caller's rights do to a change that may take privileges from the file.
     /// `None`: there is nothing to do.
     async fn with_privileges(&self, thread: Thread, ino: InodeId, mut set: SetAttr) -> Outcome<Option<SetAttr>> {
-        let nothing = set == SetAttr::default();
+        let nothing = set.is_nothing();
         let dropped = self.capability_dropped.lock().take_if(|last| *last == (thread, ino)).is_some();
         let attr = self.attr(ino).await?;
         if !attr.mode.has(Mode::SETUID | Mode::SETGID) {

@@ -266,7 +266,7 @@ impl Shared {
             Ok(attr) => attr,
             Err(error) => return Some(Err(error)),
         };
-        let file = OpenFile::new(attr.ino, flags);
+        let file = OpenFile::new(attr.ino, flags, self.session.is_exclusive());
         files.begin_open(attr.ino);
         let handle = files.finish_open(file);
         drop(files);
@@ -291,7 +291,7 @@ impl Creating {
 
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ticket = self.ticket.take().ok_or(PosixError::Io)?;
-        let file = OpenFile::new(attr.ino, flags);
+        let file = OpenFile::new(attr.ino, flags, self.shared.session.is_exclusive());
         let handle = {
             let mut files = self.shared.files.lock();
             let (handle, closes) = files.finish_create(ticket, Some(file));

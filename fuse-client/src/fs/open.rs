@@ -18,8 +18,8 @@ use super::{Entry, FileSystem, Handle, Node, Outcome, RACES_MAX, Reply, Shared, 
 /// What the kernel's page cache may do for a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caching {
-    /// Nothing: each read and write comes here. For `O_DIRECT`, and for handles that append: the
-    /// kernel would cache what it appends where *it* believes the end of the file to be.
+    /// Nothing: each read and write comes here. For `O_DIRECT`, and for handles that append, unless the
+    /// mount is alone: the kernel would cache what it appends where *it* believes the end of the file to be.
     Bypass,
     /// Cache, but start empty: others may have changed the file while it was closed.
     Fresh,
@@ -152,8 +152,8 @@ impl FileSystem {
 }
 
 impl OpenFile {
-    /// A file that is opened with these flags.
-    pub(super) fn new(ino: InodeId, flags: OFlag) -> Self {
+    /// A file that is opened with these flags; `alone`: where the kernel knows the end of each file.
+    pub(super) fn new(ino: InodeId, flags: OFlag, alone: bool) -> Self {
         let mode = flags & OFlag::O_ACCMODE;
         let access = Access {
             read: mode != OFlag::O_WRONLY,
@@ -161,7 +161,7 @@ impl OpenFile {
             append: flags.contains(OFlag::O_APPEND),
         };
         let runs = flags.contains(FMODE_EXEC);
-        Self { ino, bypass: bypasses(flags), access, runs, opener: None }
+        Self { ino, bypass: bypasses(flags, alone), access, runs, opener: None }
     }
 }
 
@@ -169,9 +169,9 @@ impl OpenFile {
 const FMODE_EXEC: OFlag = OFlag::from_bits_retain(0x20);
 
 /// Whether a handle goes past the kernel's page cache.
-fn bypasses(flags: OFlag) -> bool {
+fn bypasses(flags: OFlag, alone: bool) -> bool {
     let writes = flags & OFlag::O_ACCMODE != OFlag::O_RDONLY;
-    flags.contains(OFlag::O_DIRECT) || (writes && flags.contains(OFlag::O_APPEND))
+    flags.contains(OFlag::O_DIRECT) || (!alone && writes && flags.contains(OFlag::O_APPEND))
 }
 
 impl Shared {
@@ -181,7 +181,7 @@ impl Shared {
         let keep = self.versions.opened(attr.ino, attr.data_version, attr.size, self.session.info().epoch);
         let caching = if file.bypass {
             Caching::Bypass
-        } else if keep {
+        } else if keep || self.session.is_exclusive() {
             Caching::Keep
         } else {
             Caching::Fresh
@@ -261,7 +261,7 @@ pub(super) struct Opening {
 impl Opening {
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ino = self.ino.take().ok_or(PosixError::Io)?;
-        let file = OpenFile::new(ino, flags);
+        let file = OpenFile::new(ino, flags, self.shared.session.is_exclusive());
         let handle = self.shared.files.lock().finish_open(file);
         Ok(self.shared.opened(handle, attr, file))
     }

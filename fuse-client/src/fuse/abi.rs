@@ -158,6 +158,8 @@ pub(super) mod init {
     pub(crate) const READDIRPLUS_AUTO: u64 = 1 << 14;
     /// Several parts of one direct read or write at a time.
     pub(crate) const ASYNC_DIO: u64 = 1 << 15;
+    /// Writes stay in the kernel's pages until they must go; sizes and times of regular files are the kernel's.
+    pub(crate) const WRITEBACK_CACHE: u64 = 1 << 16;
     /// Lookups and listings of one directory at a time.
     pub(crate) const PARALLEL_DIROPS: u64 = 1 << 18;
     /// The kernel checks access lists, and they come to us as xattrs.
@@ -188,6 +190,7 @@ pub(super) mod fattr {
     pub(crate) const MTIME: u32 = 1 << 5;
     pub(crate) const ATIME_NOW: u32 = 1 << 7;
     pub(crate) const MTIME_NOW: u32 = 1 << 8;
+    pub(crate) const CTIME: u32 = 1 << 10;
     pub(crate) const KILL_SUIDGID: u32 = 1 << 11;
 }
 

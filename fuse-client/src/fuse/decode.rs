@@ -390,9 +390,8 @@ fn setattr<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {
     let size = i.u64()?;
     i.take(8)?;
     let (atime, mtime) = (i.i64()?, i.i64()?);
-    i.take(8)?;
-    let (atime_nanos, mtime_nanos) = (i.u32()?, i.u32()?);
-    i.take(4)?;
+    let ctime = i.i64()?;
+    let (atime_nanos, mtime_nanos, ctime_nanos) = (i.u32()?, i.u32()?, i.u32()?);
     let mode = i.u32()?;
     i.take(4)?;
     let (uid, gid) = (i.u32()?, i.u32()?);
@@ -409,6 +408,7 @@ fn setattr<'a>(i: &mut Input<'a>) -> Result<Request<'a>, Malformed> {
         size: has(fattr::SIZE).then_some(size),
         atime: time(fattr::ATIME, fattr::ATIME_NOW, atime, atime_nanos)?,
         mtime: time(fattr::MTIME, fattr::MTIME_NOW, mtime, mtime_nanos)?,
+        ctime: has(fattr::CTIME).then(|| Timestamp::new(ctime, ctime_nanos).ok_or(Malformed)).transpose()?,
         kill_privileges: has(fattr::KILL_SUIDGID),
         keep_setgid: false,
     };

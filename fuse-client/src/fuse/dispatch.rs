@@ -206,6 +206,8 @@ impl Dispatcher {
                 let mode = FallocateFlags::from_bits_retain(mode);
                 self.done(call, fs.fallocate(caller, Thread(header.pid), Handle(handle), offset, len, mode));
             }
+            // The server does not know what the kernel keeps back: it would tell a hole where bytes are.
+            Request::LSeek { .. } if fs.is_alone() => call.answer.errno(Errno::ENOSYS),
             Request::LSeek { offset, whence } => self.seek(call, node, offset, whence),
             Request::Copy { .. } => self.copy(call, caller, request),
             Request::Interrupt { unique } => {
@@ -352,9 +354,11 @@ impl Dispatcher {
 
     /// Answers with attributes after a change of them; as [`entry`](Self::entry).
     fn set(&self, call: Call, reply: Reply<Entry>) {
+        let fs = self.fs.clone();
         self.reply(call, reply, move |entry, answer| {
+            let ttl = Ttl { attr: fs.telling().believes_changed(), ..Ttl::default() };
             let mut out = Output::default();
-            answer.body(out.attr_out(entry.node.0, &entry.attr, Ttl::default()));
+            answer.body(out.attr_out(entry.node.0, &entry.attr, ttl));
         });
     }
 
@@ -410,6 +414,8 @@ impl Dispatcher {
         let killer = (kind == Writing::CallWithoutRights).then_some(Thread(call.thread));
         let flags = OFlag::from_bits_retain(flags);
         let at = match kind {
+            // The kernel knows where the end is, and what lies before it.
+            _ if self.fs.is_alone() => WriteAt::Offset(offset),
             Writing::Mapped => WriteAt::Mapped(offset),
             _ if flags.contains(OFlag::O_APPEND) => WriteAt::End,
             _ => WriteAt::Offset(offset),

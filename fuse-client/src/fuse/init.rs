@@ -9,8 +9,8 @@ use super::device::{Device, Received};
 use super::encode::Output;
 use super::{BUFFER_BYTES, IO_BYTES, Settings};
 
-/// Always wanted. Not among them: the writeback cache (it ignores what other hosts do for good),
-/// caching of symlinks, export by file handles.
+/// Always wanted. Not among them: the writeback cache (it ignores what other hosts do for good, so only a
+/// mount that is alone has it), caching of symlinks, export by file handles.
 const WANTED: u64 = init::ASYNC_READ
     | init::POSIX_LOCKS
     | init::ATOMIC_O_TRUNC
@@ -81,7 +81,8 @@ pub(super) fn agree(device: &Arc<Device>, settings: Settings) -> io::Result<()> 
 }
 
 fn accept(minor: u32, max_readahead: u32, offered: u64, settings: Settings) -> Output {
-    let flags = offered & WANTED;
+    let wanted = if settings.alone { WANTED | init::WRITEBACK_CACHE } else { WANTED };
+    let flags = offered & wanted;
     let background = settings.max_background.max(1);
     let pages = IO_BYTES / 4096;
     tracing::debug!(minor, offered = format_args!("{offered:#x}"), taken = format_args!("{flags:#x}"), "FUSE agreed");

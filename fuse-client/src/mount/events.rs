@@ -11,6 +11,7 @@ use crate::fs::FileSystem;
 use crate::fs::versions::CachedVersions;
 use crate::fuse::{Length, Notifier};
 use crate::memory::{KernelCopies, Memory};
+use crate::unmount;
 
 /// Carries the session's events to the kernel's cache. Events that come before there is a mount
 /// find nothing cached.
@@ -19,6 +20,8 @@ pub(super) struct MountEvents {
     pub(super) versions: Arc<CachedVersions>,
     pub(super) memory: Arc<Memory>,
     mount: OnceLock<(FileSystem, Notifier)>,
+    /// The kernel's number of the mount, where it is alone.
+    alone: OnceLock<u32>,
 }
 
 impl MountEvents {
@@ -27,6 +30,11 @@ impl MountEvents {
         self.memory.attach_kernel(Arc::new(Copies { fs: fs.clone(), notifier: notifier.clone(), runtime }));
         // A mount is attached once; a second time would be a defect and changes nothing.
         let _ = self.mount.set((fs, notifier));
+    }
+
+    /// The mount is alone, and has this number: when the session is lost it ends.
+    pub(super) fn alone(&self, minor: u32) {
+        let _ = self.alone.set(minor);
     }
 }
 
@@ -61,6 +69,19 @@ impl SessionEvents for MountEvents {
     }
 
     fn session_lost(&self, lost: &[InodeId]) {
+        if let Some(&minor) = self.alone.get() {
+            tracing::error!(
+                files_with_lost_changes = lost.len(),
+                "the server gave this exclusive mount's session up; others may have the volume now, so the mount ends: \
+                 unmount it and mount it again"
+            );
+            // What the kernel keeps, and has kept back, is not the volume's any more.
+            let abort = std::thread::Builder::new().name("abort".to_owned()).spawn(move || unmount::abort(minor));
+            if let Err(error) = abort {
+                tracing::error!(%error, "cannot end the mount");
+            }
+            return;
+        }
         tracing::error!(
             files_with_lost_changes = lost.len(),
             "the server gave this mount's session up; changes that were not synced are lost and a new session began"

@@ -22,6 +22,8 @@ pub const READAHEAD_DEFAULT: ByteSize = ByteSize(4 << 20);
 pub struct MountOptions {
     /// `ro`: nothing can be changed through this mount.
     pub read_only: bool,
+    /// `exclusive`: nobody else mounts the volume meanwhile, so that the kernel may keep writes to itself.
+    pub exclusive: bool,
     /// `suid`, `nosuid`: whether set-user-id bits count. `None`: as the volume's policy says.
     pub suid: Option<bool>,
     /// `dev`, `nodev`: whether device inodes work. `None`: as the volume's policy says.
@@ -52,6 +54,7 @@ impl Default for MountOptions {
     fn default() -> Self {
         Self {
             read_only: false,
+            exclusive: false,
             suid: None,
             dev: None,
             flags: MsFlags::empty(),
@@ -111,6 +114,8 @@ impl MountOptions {
         match word {
             "ro" => self.read_only = true,
             "rw" => self.read_only = false,
+            "exclusive" => self.exclusive = true,
+            "shared" => self.exclusive = false,
             "suid" | "allow_suid" => self.suid = Some(true),
             "nosuid" => self.suid = Some(false),
             "dev" | "allow_dev" => self.dev = Some(true),
@@ -202,7 +207,7 @@ fn invalid(message: String) -> Error {
 
 fn unknown(word: &str) -> Error {
     invalid(format!(
-        "unknown mount option {word:?}; known are ro, rw, suid, nosuid, dev, nodev, exec, noexec, sync, async, dirsync, \
+        "unknown mount option {word:?}; known are ro, rw, exclusive, shared, suid, nosuid, dev, nodev, exec, noexec, sync, async, dirsync, \
          noatime, hard, soft, timeout=SECONDS, fg, readahead=SIZE, threads=N, tls_ca=, tls_cert=, tls_key=, \
          token_file= and log="
     ))

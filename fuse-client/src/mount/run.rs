@@ -123,6 +123,7 @@ impl Mount {
             host: config.host.clone(),
             program: config.program.clone(),
             read_only: config.options.read_only,
+            exclusive: config.options.exclusive,
             patience: config.options.patience,
             bulk: Some(bulk.clone()),
             ..SessionOptions::default()
@@ -153,6 +154,7 @@ impl Mount {
         let fs = FileSystem::with_versions(session, root, Arc::clone(&events.memory), Arc::clone(&events.versions));
         let stats = Arc::new(Stats::default());
         let mut settings = Settings::default();
+        settings.alone = config.options.exclusive;
         settings.threads = config.options.threads.unwrap_or(settings.threads);
         let started = Connection::start(device, fs.clone(), Handle::current(), settings, Arc::clone(&stats));
         let connection = started.map_err(|error| {
@@ -168,6 +170,9 @@ impl Mount {
                 return Err(Error::new(ErrorKind::Unavailable, message));
             }
         };
+        if config.options.exclusive {
+            events.alone(minor);
+        }
         readahead::set(minor, config.options.readahead);
         fs.move_access_times(MountAccess::new(minor, point.path().to_owned()));
         let record = config.run_dir.as_ref().map(|run_dir| {

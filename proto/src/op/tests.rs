@@ -59,14 +59,24 @@ fn set_times() -> impl Strategy<Value = Option<SetTime>> {
 
 fn set_attrs() -> impl Strategy<Value = SetAttr> {
     let owner = || prop::option::of(0..u32::MAX);
-    (prop::option::of(modes()), owner(), owner(), any::<Option<u64>>(), set_times(), set_times(), any::<(bool, bool)>())
-        .prop_map(|(mode, uid, gid, size, atime, mtime, (kill_privileges, keep_setgid))| SetAttr {
+    (
+        prop::option::of(modes()),
+        owner(),
+        owner(),
+        any::<Option<u64>>(),
+        set_times(),
+        set_times(),
+        prop::option::of(times()),
+        any::<(bool, bool)>(),
+    )
+        .prop_map(|(mode, uid, gid, size, atime, mtime, ctime, (kill_privileges, keep_setgid))| SetAttr {
             mode,
             uid,
             gid,
             size,
             atime,
             mtime,
+            ctime,
             kill_privileges,
             keep_setgid,
         })

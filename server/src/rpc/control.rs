@@ -198,6 +198,7 @@ fn read_hello(wire: v1::Hello) -> error::Result<Hello> {
         pid: wire.pid,
         program: wire.program,
         read_only: wire.read_only,
+        exclusive: wire.exclusive,
         resume: wire.resume,
         opens: wire
             .open_inodes

@@ -72,6 +72,8 @@ pub(super) struct Member {
     pub(super) info: SessionInfo,
     pub(super) standing: Standing,
     pub(super) protocol: u32,
+    /// It has the volume to itself.
+    pub(super) exclusive: bool,
     pub(super) link: Option<mpsc::Sender<Outbound>>,
     pub(super) generation: u64,
     /// When its lease is over.
@@ -135,6 +137,7 @@ impl Member {
             info: state.info,
             standing: Standing::Live,
             protocol: 0,
+            exclusive: false,
             link: None,
             generation: 0,
             deadline,
@@ -172,6 +175,7 @@ impl Member {
         self.link = Some(link);
         self.generation = generation;
         self.protocol = hello.protocol;
+        self.exclusive = hello.exclusive;
         self.arrived = self.applied;
         self.queue.clear();
         self.queue_bytes = 0;

@@ -167,6 +167,7 @@ impl Owner {
                 ),
             ));
         }
+        self.check_alone(state, hello)?;
         let info = SessionInfo {
             id: hello.session,
             host: hello.host.clone(),
@@ -181,6 +182,17 @@ impl Owner {
         state.dirty = true;
         self.demand_commit(state);
         Ok(())
+    }
+
+    /// Who wants the volume to itself has it alone, and nobody comes while it is there. (What goes has its
+    /// place behind all that it did, and nothing of it is to come.)
+    fn check_alone(&self, state: &State, hello: &Hello) -> Result<()> {
+        let mut others = state.members.values().filter(|member| !member.is_leaving());
+        let in_the_way = others.find(|member| hello.exclusive || member.exclusive);
+        let Some(Member { info, exclusive, .. }) = in_the_way else { return Ok(()) };
+        let has = if *exclusive { "has it exclusively" } else { "has it mounted, and it is wanted exclusively" };
+        let message = format!("volume {} is in use: {} (pid {}) {has}", self.settings.name, info.host, info.pid);
+        Err(Error::new(ErrorKind::InUse, format!("{message}; unmount it there, or wait until its lease is over")))
     }
 
     fn resume(&self, state: &mut Guard<'_>, hello: &Hello) -> Result<()> {

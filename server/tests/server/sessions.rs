@@ -180,3 +180,26 @@ async fn a_session_that_leaves_may_still_be_talking() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exclusive_session_is_alone() {
+    let rig = Rig::new().await;
+    let volume = rig.volume("v").await;
+    let alone = |number| v1::Hello { exclusive: true, ..hello(&volume, number) };
+    let (mut first, _) = rig.hello(alone(1)).await.unwrap();
+    for newcomer in [hello(&volume, 2), alone(3), v1::Hello { read_only: true, ..hello(&volume, 4) }] {
+        let error = rig.hello(newcomer).await.map(|(_, welcome)| welcome).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InUse);
+        assert!(error.message().contains("exclusively"), "{error}");
+    }
+    // It comes back itself, and leaves.
+    let again = v1::Hello { resume: true, next_seq: 1, ..alone(1) };
+    drop(first);
+    (first, _) = rig.hello(again).await.unwrap();
+    first.say(Say::Goodbye(v1::Goodbye {})).await;
+    while !matches!(first.hear().await.unwrap(), Hear::Farewell(_)) {}
+    let (_second, _) = rig.hello(hello(&volume, 2)).await.unwrap();
+    let (_third, _) = rig.hello(hello(&volume, 3)).await.unwrap();
+    let error = rig.hello(alone(4)).await.map(|(_, welcome)| welcome).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InUse);
+}

@@ -49,6 +49,7 @@ impl State {
             pid: std::process::id(),
             program: who.program.to_owned(),
             read_only: self.read_only,
+            exclusive: who.exclusive,
             resume,
             open_inodes: if resume { self.opens.iter().map(|ino| ino.0).collect() } else { Vec::new() },
             held_locks: claims.iter().map(claim_to_wire).collect(),

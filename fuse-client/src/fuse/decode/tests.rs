@@ -90,17 +90,18 @@ fn flock_and_fcntl_are_told_apart() {
 
 #[test]
 fn times_before_1970_keep_their_nanoseconds() {
-    let valid = fattr::ATIME | fattr::MTIME | fattr::MTIME_NOW | fattr::KILL_SUIDGID;
+    let valid = fattr::ATIME | fattr::MTIME | fattr::MTIME_NOW | fattr::CTIME | fattr::KILL_SUIDGID;
     let mut body = words(&[valid, 0, 0, 0, 0, 0, 0, 0]);
-    for secs in [-2i64, 0, 0] {
+    for secs in [-2i64, 0, -3] {
         body.extend(secs.to_ne_bytes());
     }
-    body.extend(words(&[250_000_000, 0, 0, 0, 0, 0, 0, 0]));
+    body.extend(words(&[250_000_000, 0, 5, 0, 0, 0, 0, 0]));
     let Ok(Request::SetAttr { set }) = request(Opcode::SetAttr, Input(&body)) else {
         panic!("not a setattr");
     };
     assert_eq!(set.atime, Some(SetTime::To(Timestamp { secs: -2, nanos: 250_000_000 })));
     assert_eq!(set.mtime, Some(SetTime::Now));
+    assert_eq!(set.ctime, Some(Timestamp { secs: -3, nanos: 5 }));
     assert!(set.kill_privileges && set.size.is_none());
 }
 

@@ -30,11 +30,15 @@ fn offer(unique: u64, major: u32, minor: u32, flags: u64) -> Vec<u8> {
 
 /// Plays the kernel: sends offers, gives back what `agree` says and every answer.
 fn meet(offers: &[Vec<u8>]) -> (io::Result<()>, Vec<Vec<u8>>) {
+    meet_as(offers, Settings::default())
+}
+
+fn meet_as(offers: &[Vec<u8>], settings: Settings) -> (io::Result<()>, Vec<Vec<u8>>) {
     let (kernel, device) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
     for offer in offers {
         nix::unistd::write(&kernel, offer).unwrap();
     }
-    let agreed = agree(&Arc::new(Device::of(device)), Settings::default());
+    let agreed = agree(&Arc::new(Device::of(device)), settings);
     (agreed, answers(kernel))
 }
 
@@ -82,4 +86,14 @@ fn nonsense_is_refused() {
     let mut lookup = offer(2, 7, 45, NEEDED);
     lookup[4] = 1;
     assert!(meet(&[lookup]).0.is_err());
+}
+
+#[test]
+fn only_a_mount_that_is_alone_has_the_kernel_keep_writes_back() {
+    for alone in [false, true] {
+        let settings = Settings { alone, ..Settings::default() };
+        let (agreed, answers) = meet_as(&[offer(2, 7, 45, NEEDED | init::WRITEBACK_CACHE)], settings);
+        agreed.unwrap();
+        assert_eq!(u64::from(word(&answers[0], 16 + 12)) & init::WRITEBACK_CACHE != 0, alone);
+    }
 }

@@ -16,6 +16,8 @@ fn nothing_means_the_defaults() {
 #[test]
 fn the_last_of_two_that_contradict_counts() {
     assert!(!MountOptions::parse("ro,rw").unwrap().read_only);
+    assert!(MountOptions::parse("exclusive").unwrap().exclusive);
+    assert!(!MountOptions::parse("exclusive,shared").unwrap().exclusive);
     assert_eq!(MountOptions::parse("nosuid,suid").unwrap().suid, Some(true));
     assert_eq!(MountOptions::parse("noexec,exec").unwrap().flags, MsFlags::empty());
     assert_eq!(MountOptions::parse("soft,hard").unwrap().patience, Patience::Hard);

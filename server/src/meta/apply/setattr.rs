@@ -37,7 +37,7 @@ pub(super) fn setattr(txn: &mut Txn<'_>, ino: InodeId, set: &SetAttr) -> Decisio
     }
     inode.atime = SetTime::chosen(set.atime, inode.atime, now);
     inode.mtime = SetTime::chosen(set.mtime, inode.mtime, now);
-    inode.ctime = now;
+    inode.ctime = set.ctime.unwrap_or(now);
     txn.put_inode(ino, &inode);
     Ok(OpReply::Attr(inode.attr(ino)))
 }

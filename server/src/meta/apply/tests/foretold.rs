@@ -33,6 +33,7 @@ fn step() -> impl Strategy<Value = Step> {
             size,
             mtime: touch.then_some(SetTime::Now),
             atime: touch.then_some(SetTime::To(at(-7))),
+            ctime: (touch && uid.is_some()).then_some(at(70)),
             ..SetAttr::default()
         },
     );
