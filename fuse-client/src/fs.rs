@@ -44,7 +44,7 @@ pub(crate) use access::AccessTimes;
 pub use credentials::Thread;
 pub use data::Written;
 pub use directories::{Listing, ListingEntry};
-pub use handles::Handle;
+pub use handles::{Bypass, Handle};
 pub use holdfast_client::{FsStat, LockConflict, ReadData};
 pub use locks::{LockRequest, LockWait};
 pub use names::{Created, RenameFlags};

@@ -15,6 +15,7 @@ use std::time::Duration;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::session::{HEARTBEAT_DEFAULT, LEASE_DEFAULT};
 
+use crate::run::TICK;
 use crate::store::Pending;
 
 pub use args::Args;
@@ -121,6 +122,13 @@ pub struct CommitPolicy {
 }
 
 impl CommitPolicy {
+    /// Whether looking at the age with each tick of the server is often enough, so that no thread need be
+    /// woken for it.
+    #[must_use]
+    pub fn is_due_by_ticks(&self) -> bool {
+        self.age_max >= 2 * TICK
+    }
+
     /// Whether there is enough to commit, however young it is.
     #[must_use]
     pub const fn is_due(&self, pending: &Pending) -> bool {

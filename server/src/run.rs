@@ -19,7 +19,7 @@ use crate::registry::Registry;
 use crate::rpc::{self, About, Incoming};
 
 /// How often leases and deadlines are looked at.
-const TICK: Duration = Duration::from_millis(50);
+pub(crate) const TICK: Duration = Duration::from_millis(50);
 /// How long connections may take to end when the server stops.
 const CONNECTIONS_END_TIME_MAX: Duration = Duration::from_secs(3);
 

@@ -146,6 +146,8 @@ pub(crate) struct Link {
     pub(crate) outbound: mpsc::Receiver<Outbound>,
     /// The session has said Goodbye: what it says behind that (a heartbeat, say) means nothing.
     pub(crate) leaving: bool,
+    /// It wants something on disk, and that is not begun.
+    pub(crate) wishes: bool,
 }
 
 impl Link {
@@ -154,9 +156,19 @@ impl Link {
         self.owner()?.ops(self.session, self.generation, batch)
     }
 
-    /// Something is wanted on disk.
-    pub(crate) fn sync(&self, sync: Sync) -> Result<()> {
+    /// Something is wanted on disk; [`settle`](Self::settle) is due.
+    pub(crate) fn sync(&mut self, sync: Sync) -> Result<()> {
+        self.wishes = true;
         self.owner()?.sync(self.session, self.generation, sync)
+    }
+
+    /// The client has said all that it has to say for now.
+    pub(crate) fn settle(&mut self) {
+        if std::mem::take(&mut self.wishes)
+            && let Some(owner) = self.owner.upgrade()
+        {
+            owner.settle_syncs(self.session);
+        }
     }
 
     /// The session lives.

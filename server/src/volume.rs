@@ -12,7 +12,7 @@
 //! - A session whose lease is over is fenced on disk before its locks go to others.
 //!
 //! One mutex guards everything here but the store's own data; nothing awaits under it. The streams
-//! apply inline under it; one thread a volume commits. It never speaks gRPC and never touches a
+//! apply inline under it; one commit of a volume runs at a time, on its committer or on a stream's thread. It never speaks gRPC and never touches a
 //! file itself.
 
 pub(crate) use self::staging::session_lost;
@@ -25,6 +25,7 @@ mod locking;
 mod member;
 mod opens;
 mod operations;
+mod pace;
 mod recovery;
 mod sessions;
 mod staging;
@@ -50,11 +51,13 @@ use self::invalidate::Invalidations;
 use self::leases::Leases;
 use self::member::{Leave, Member};
 use self::opens::Opens;
+use self::pace::Pace;
 use self::recovery::{Recovery, Verdict};
 use crate::clock::Clock;
 use crate::config::{CommitPolicy, LeaseTimes};
 use crate::fatal::Fatal;
 use crate::registry::Directory;
+use crate::run::TICK;
 use crate::session::Outbound;
 use crate::store::Store;
 
@@ -135,10 +138,16 @@ struct State {
     quota: Quota,
     /// Something was applied that no commit has taken up.
     dirty: bool,
+    /// Since when, where an operation was it.
+    dirty_since: BootTime,
     /// A commit is wanted now.
     wanted: bool,
     /// The commit that is under way.
     committing: Option<Plan>,
+    /// The committer frees dead data.
+    reaping: bool,
+    /// How quick commits are, and who wishes for them.
+    pace: Pace,
     /// Sessions whose operations wait because too much is not durable, each once, in order.
     stalled: VecDeque<SessionId>,
     stop: Option<Stop>,
@@ -219,8 +228,11 @@ impl Owner {
             lock_waits: HashMap::new(),
             quota: settings.quota,
             dirty: false,
+            dirty_since: now,
             wanted: false,
             committing: None,
+            reaping: false,
+            pace: Pace::default(),
             stalled: VecDeque::new(),
             stop: None,
             arrivals: 0,
@@ -329,6 +341,9 @@ impl Owner {
         }
         self.expire_stage_waits(&mut state, now);
         self.tell_locks_the_time(&mut state);
+        if state.dirty && now.0.saturating_sub(state.dirty_since.0) + TICK >= self.settings.commit.age_max {
+            self.demand_commit(&mut state);
+        }
         self.consider_recovery(&mut state);
         if !state.members.is_empty() {
             state.idle_since = now;

@@ -65,7 +65,7 @@ impl FileSystem {
         }
         let shared = Arc::clone(&self.shared);
         // Behind a write through its page cache the kernel sends an fsync itself.
-        let sync = bypass && flags.contains(OFlag::O_DSYNC);
+        let sync = bypass.is_some() && flags.contains(OFlag::O_DSYNC);
         let kill_privileges = killer.is_some();
         let op = Op::Write { ino, at, data: WriteData::Inline(data.clone()), kill_privileges };
         if let Some(OpReply::Written { offset, len, attr }) = shared.answer(caller, &op) {

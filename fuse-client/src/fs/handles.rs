@@ -45,14 +45,23 @@ pub(super) struct OpenFiles {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct OpenFile {
     pub(super) ino: InodeId,
-    /// The kernel's page cache is not used for it.
-    pub(super) bypass: bool,
+    /// How it goes past the kernel's page cache, if it does.
+    pub(super) bypass: Option<Bypass>,
     /// What it is open for.
     pub(super) access: Access,
     /// execve(2) opened it: a program that runs, or an interpreter of one.
     pub(super) runs: bool,
     /// For whom, once that is known.
     pub(super) opener: Option<Opener>,
+}
+
+/// How a handle goes past the kernel's page cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bypass {
+    /// Its writes may run at the same time, where they do not move the end of the file.
+    Parallel,
+    /// One write after the other, as through the cache.
+    InOrder,
 }
 
 /// Who opened a file.

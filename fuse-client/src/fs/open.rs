@@ -12,15 +12,17 @@ use holdfast_core::op::{Caller, Op, OpReply};
 use nix::fcntl::OFlag;
 use parking_lot::MutexGuard;
 
-use super::handles::{OpenFile, OpenFiles, Owner};
+use super::handles::{Bypass, OpenFile, OpenFiles, Owner};
 use super::{Entry, FileSystem, Handle, Node, Outcome, RACES_MAX, Reply, Shared, Thread, attr_of};
 
 /// What the kernel's page cache may do for a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caching {
-    /// Nothing: each read and write comes here. For `O_DIRECT`, and for handles that append, unless the
-    /// mount is alone: the kernel would cache what it appends where *it* believes the end of the file to be.
-    Bypass,
+    /// Nothing: each read and write comes here. For `O_DIRECT`; and, unless the mount is alone, for handles that
+    /// append, since the kernel would cache what it appends where *it* believes the end of the file to be,
+    /// and for those that only write: it would drop what they have cached at the next look at the file, whose
+    /// time has changed, and asks for the capabilities of each new file before it caches anything.
+    Bypass(Bypass),
     /// Cache, but start empty: others may have changed the file while it was closed.
     Fresh,
     /// Cache, and what is there from earlier opens is still true.
@@ -168,10 +170,17 @@ impl OpenFile {
 /// What execve(2) adds to the flags of an open (`__FMODE_EXEC` of the kernel's include/linux/fs.h).
 const FMODE_EXEC: OFlag = OFlag::from_bits_retain(0x20);
 
-/// Whether a handle goes past the kernel's page cache.
-fn bypasses(flags: OFlag, alone: bool) -> bool {
-    let writes = flags & OFlag::O_ACCMODE != OFlag::O_RDONLY;
-    flags.contains(OFlag::O_DIRECT) || (!alone && writes && flags.contains(OFlag::O_APPEND))
+/// How a handle goes past the kernel's page cache, if it does.
+fn bypasses(flags: OFlag, alone: bool) -> Option<Bypass> {
+    let mode = flags & OFlag::O_ACCMODE;
+    let appends = mode != OFlag::O_RDONLY && flags.contains(OFlag::O_APPEND);
+    if flags.contains(OFlag::O_DIRECT) || (appends && !alone) {
+        Some(Bypass::Parallel)
+    } else if mode == OFlag::O_WRONLY && !alone {
+        Some(Bypass::InOrder)
+    } else {
+        None
+    }
 }
 
 impl Shared {
@@ -179,12 +188,10 @@ impl Shared {
     pub(super) fn opened(&self, handle: Handle, attr: &Attr, file: OpenFile) -> Opened {
         self.files.lock().note_owner(attr.ino, Owner::of(attr));
         let keep = self.versions.opened(attr.ino, attr.data_version, attr.size, self.session.info().epoch);
-        let caching = if file.bypass {
-            Caching::Bypass
-        } else if keep || self.session.is_exclusive() {
-            Caching::Keep
-        } else {
-            Caching::Fresh
+        let caching = match file.bypass {
+            Some(how) => Caching::Bypass(how),
+            None if keep || self.session.is_exclusive() => Caching::Keep,
+            None => Caching::Fresh,
         };
         Opened { handle, caching }
     }

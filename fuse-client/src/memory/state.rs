@@ -53,6 +53,8 @@ struct Node {
     ahead: u32,
     /// Somebody reads on.
     reading: bool,
+    /// Of a directory: what lies in it is not looked through again before, for what is not in use.
+    rested: Option<Instant>,
 }
 
 /// What the kernel may still believe of an inode.

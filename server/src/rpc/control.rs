@@ -126,6 +126,7 @@ fn poll_live(inbound: &mut Streaming<ClientMessage>, link: &mut Link, cx: &mut C
             Poll::Pending => break,
         }
     }
+    link.settle();
     match link.outbound.poll_recv(cx) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(Some(Outbound::End(error))) => Poll::Ready(Next::Failed(to_status(&error))),

@@ -119,6 +119,17 @@ pub struct Pending {
     pub oldest: Option<Timestamp>,
 }
 
+/// What a commit writes at most that a serving thread may wait for.
+const LITTLE_BYTES: u64 = 256 << 10;
+
+impl Pending {
+    /// Whether a commit has little to write, all of it in the engine's log.
+    #[must_use]
+    pub const fn is_little(&self) -> bool {
+        self.uncommitted_data_bytes == 0 && self.uncommitted_bytes <= LITTLE_BYTES
+    }
+}
+
 pub use crate::meta::engine::rocksdb::SharedMemory;
 pub use crate::meta::query::names::{DirEntry, DirPage};
 pub use crate::meta::record::session::SessionInfo;

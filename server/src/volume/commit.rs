@@ -1,8 +1,10 @@
-//! The committer: the one thread of a volume that makes what is applied durable, takes up what
-//! sessions brought back after a restart, and frees dead data while nobody waits for it.
+//! Commits, one at a time. The committer: the one thread of a volume that makes what is applied durable, takes
+//! up what sessions brought back after a restart, and frees dead data while nobody waits for it. A thread
+//! that serves a session commits by itself where that is quick ([`pace`](super::pace)).
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::SessionId;
@@ -11,7 +13,7 @@ use parking_lot::MutexGuard;
 use tracing::info;
 
 use super::invalidate::Effects;
-use super::member::{Leave, Standing};
+use super::member::{Leave, Member, Standing};
 use super::recovery::{self, one_order};
 use super::{Guard, Owner, Phase, State, Stop};
 use crate::session::{Sync, stage_of};
@@ -48,8 +50,36 @@ impl Owner {
             }
             member.syncs.push_back(sync);
         }
-        self.consider_sync(&mut state, session);
+        state.pace.wished(session, self.clock.boot());
         Ok(())
+    }
+
+    /// A session has said all that it has to say for now: what it wants on disk is begun, by the calling thread
+    /// where that is soon done, which saves the way to the committer and back.
+    pub(crate) fn settle_syncs(&self, session: SessionId) {
+        let mut state = self.lock();
+        if self.may_commit_here(&state, session) {
+            let mut state = self.commit(state);
+            self.consider_sync(&mut state, session);
+            if state.wanted || state.stop.is_some() {
+                // It has waited for this.
+                self.demand.notify_one();
+            }
+        } else {
+            self.consider_sync(&mut state, session);
+        }
+    }
+
+    /// Whether the thread that serves a session may commit for it: nobody else commits, or has wished for
+    /// it lately (what several wish for goes together), it is little, and the disk is quick.
+    fn may_commit_here(&self, state: &State, session: SessionId) -> bool {
+        let wished = |member: &Member| member.syncs.front().is_some_and(|sync| sync.seq <= member.applied);
+        let calm = matches!(state.phase, Phase::Open) && state.stop.is_none() && !state.reaping;
+        let free = state.dirty && !state.wanted && state.committing.is_none();
+        calm && free
+            && state.members.get(&session).is_some_and(wished)
+            && state.pace.is_quick_for_one()
+            && self.store.pending().is_little()
     }
 
     /// Lets a commit begin for what a session wants on disk, once all of that is applied.
@@ -91,6 +121,11 @@ impl Owner {
                 state = self.replay(state, &absent);
                 continue;
             }
+            if state.committing.is_some() {
+                // A session's thread does.
+                self.demand.wait(&mut state.inner);
+                continue;
+            }
             match state.stop {
                 Some(Stop::Abandoned) => return,
                 Some(Stop::Committed) if !state.dirty => return,
@@ -101,6 +136,9 @@ impl Owner {
                     let age_max = self.settings.commit.age_max;
                     let calm = |state: &mut State| !state.wanted && state.stop.is_none();
                     self.demand.wait_while_for(&mut state.inner, calm, age_max);
+                    if state.committing.is_some() {
+                        continue;
+                    }
                 }
                 None if more_to_reap && matches!(state.phase, Phase::Open) => {
                     let freed;
@@ -125,7 +163,9 @@ impl Owner {
     fn commit<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
         let plan = state.begin_commit();
         state.committing = Some(plan);
+        let begun = self.clock.boot();
         let committed = MutexGuard::unlocked(&mut state.inner, || self.store.commit());
+        state.pace.took(Duration::saturating_sub(self.clock.boot().0, begun.0));
         match committed {
             Ok(committed) => self.finish_commit(&mut state, &committed),
             Err(cause) => {
@@ -185,7 +225,9 @@ impl Owner {
 
     /// Frees some dead data without the mutex; whether there is more.
     fn reap<'a>(&'a self, mut state: Guard<'a>) -> (Guard<'a>, bool) {
+        state.reaping = true;
         let reaped = MutexGuard::unlocked(&mut state.inner, || self.store.reap(REAP_BUDGET));
+        state.reaping = false;
         match reaped {
             Ok(more) => {
                 state.dirty |= self.store.pending().oldest.is_some();

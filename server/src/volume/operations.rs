@@ -286,7 +286,10 @@ impl Owner {
         member.answers.push_back(answer);
         if !state.dirty {
             state.dirty = true;
-            self.demand.notify_one();
+            state.dirty_since = self.clock.boot();
+            if !self.settings.commit.is_due_by_ticks() {
+                self.demand.notify_one();
+            }
         }
     }
 

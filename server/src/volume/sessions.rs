@@ -58,7 +58,7 @@ impl Owner {
             self.resume(&mut state, hello)?;
         }
         self.directory.insert(session, Arc::clone(self));
-        Ok(Link { owner: Arc::downgrade(self), session, generation, outbound, leaving: false })
+        Ok(Link { owner: Arc::downgrade(self), session, generation, outbound, leaving: false, wishes: false })
     }
 
     /// A stream is gone. The session may come back until its lease is over.

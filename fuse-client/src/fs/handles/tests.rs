@@ -4,7 +4,7 @@ use super::*;
 
 const fn file(ino: InodeId) -> OpenFile {
     let access = Access { read: true, write: false, append: false };
-    OpenFile { ino, bypass: false, access, runs: false, opener: None }
+    OpenFile { ino, bypass: None, access, runs: false, opener: None }
 }
 
 const A: InodeId = InodeId(10);

@@ -5,7 +5,7 @@ use holdfast_core::id::LockOwner;
 use holdfast_core::lock::{LockMode, LockRange, LockSpace};
 use holdfast_core::op::XattrMode;
 
-use crate::fs::{Caching, FsStat, Handle, Listing, LockConflict, LockRequest};
+use crate::fs::{Bypass, Caching, FsStat, Handle, Listing, LockConflict, LockRequest};
 use crate::fuse::abi;
 use crate::fuse::aliases::{Aliases, NodeId};
 use crate::fuse::decode::Lock;
@@ -14,7 +14,8 @@ use crate::fuse::places::{Place, Places};
 
 pub(super) const fn open_flags(caching: Caching) -> u32 {
     match caching {
-        Caching::Bypass => abi::fopen::DIRECT_IO | abi::fopen::PARALLEL_DIRECT_WRITES,
+        Caching::Bypass(Bypass::Parallel) => abi::fopen::DIRECT_IO | abi::fopen::PARALLEL_DIRECT_WRITES,
+        Caching::Bypass(Bypass::InOrder) => abi::fopen::DIRECT_IO,
         Caching::Fresh => 0,
         Caching::Keep => abi::fopen::KEEP_CACHE,
     }

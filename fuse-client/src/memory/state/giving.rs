@@ -16,6 +16,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The same where others change names: they would ask for each of them in turn.
 const IDLE_AMONG_CHANGES: Duration = Duration::from_millis(100);
 
+/// A directory is looked through again after so many times the time that it took.
+const REST: u32 = 10;
+
 /// An inode whose lease is given back when the kernel believes nothing of it any more.
 pub(in crate::memory) type Leaving = (InodeId, Believed);
 
@@ -71,16 +74,26 @@ impl State {
     }
 
     /// Others look at what lies in a directory that they may look at already, so that no recall of it comes:
-    /// what lies beside it and is not in use is exclusively ours no longer.
+    /// what lies beside it and is not in use is exclusively ours no longer. Not at each recall, which would
+    /// make a large directory cost its square.
     pub(in crate::memory) fn lower_beside(&mut self, ino: InodeId) -> Vec<GiveBack> {
+        let begun = Instant::now();
         let idle = self.idle(IDLE_AMONG_CHANGES);
         let Some(above) = self.above(ino).filter(|above| !self.holdings.may(*above, Mode::Exclusive)) else {
             return Vec::new();
         };
         let Some(node) = self.nodes.get(&above) else { return Vec::new() };
+        if node.rested.is_some_and(|rested| begun < rested) {
+            return Vec::new();
+        }
         let is_idle = |child: &InodeId| self.nodes.get(child).is_some_and(|child| child.used <= idle);
         let beside = node.names.inodes().filter(|child| *child != ino).filter(is_idle).take(BESIDE_MAX);
-        beside.filter_map(|child| lower(&mut self.holdings, child)).collect()
+        let lowered = beside.filter_map(|child| lower(&mut self.holdings, child)).collect();
+        if let Some(node) = self.nodes.get_mut(&above) {
+            let now = Instant::now();
+            node.rested = Some(now + (now - begun) * REST);
+        }
+        lowered
     }
 
     /// Others change the names in a directory, and maybe what they lead to: what of that is not in use.
