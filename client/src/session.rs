@@ -185,8 +185,7 @@ impl Session {
         self.shared().look(|state| !state.is_over() && now < state.trusted_until)
     }
 
-    /// For how long [`is_trusted`](Self::is_trusted) will hold if nothing more is heard; zero: it does
-    /// not.
+    /// For how long [`is_trusted`](Self::is_trusted) holds if nothing more is heard; zero: it does not.
     #[must_use]
     pub fn trusted_for(&self) -> Duration {
         let now = self.shared().now();

@@ -15,6 +15,7 @@ mod contents;
 mod foretell;
 mod reading;
 mod state;
+mod strides;
 mod touch;
 
 use std::fmt;
@@ -35,6 +36,7 @@ use tokio::sync::watch;
 use state::{Believed, State};
 
 pub(crate) use reading::{Bytewise, ReadAhead};
+pub(crate) use strides::Part;
 
 /// How long the kernel may believe what a name leads to. It is not told when it may not any more: that
 /// needs the directory's lock, which whoever waits for the very change may hold. So the change waits.
@@ -193,8 +195,8 @@ impl Memory {
         self.inner.state.lock().lookup(parent, name)
     }
 
-    /// Bytes of a file, and files that are worth reading ahead now: then
-    /// [`files_read`](Self::files_read) is due.
+    /// Bytes of a file, and what is worth reading ahead now: then [`files_read`](Self::files_read) is due, and
+    /// [`part_read`](Self::part_read) for each part.
     pub(crate) fn read(&self, ino: InodeId, offset: u64, len: u32) -> (Bytewise, Option<ReadAhead>) {
         if self.trusted().is_none() {
             return (Bytewise::Unknown(Epoch::default()), None);
@@ -208,7 +210,13 @@ impl Memory {
         self.inner.read_ahead.send_modify(|count| *count += 1);
     }
 
-    /// Hears of every [`files_read`](Self::files_read) from here on.
+    /// A part of a file was read ahead; `None`: it could not be.
+    pub(crate) fn part_read(&self, part: &Part, epoch: Epoch, data: Option<&ReadData>) {
+        self.inner.state.lock().part_read(part, epoch, data);
+        self.inner.read_ahead.send_modify(|count| *count += 1);
+    }
+
+    /// Hears of every [`files_read`](Self::files_read) and [`part_read`](Self::part_read) from here on.
     pub(crate) fn on_files_read(&self) -> watch::Receiver<u64> {
         self.inner.read_ahead.subscribe()
     }

@@ -138,8 +138,8 @@ struct State {
     quota: Quota,
     /// Something was applied that no commit has taken up.
     dirty: bool,
-    /// Since when, where an operation was it.
-    dirty_since: BootTime,
+    /// Ticks since an operation was that.
+    dirty_ticks: u32,
     /// A commit is wanted now.
     wanted: bool,
     /// The commit that is under way.
@@ -228,7 +228,7 @@ impl Owner {
             lock_waits: HashMap::new(),
             quota: settings.quota,
             dirty: false,
-            dirty_since: now,
+            dirty_ticks: 0,
             wanted: false,
             committing: None,
             reaping: false,
@@ -341,8 +341,11 @@ impl Owner {
         }
         self.expire_stage_waits(&mut state, now);
         self.tell_locks_the_time(&mut state);
-        if state.dirty && now.0.saturating_sub(state.dirty_since.0) + TICK >= self.settings.commit.age_max {
-            self.demand_commit(&mut state);
+        if state.dirty {
+            state.dirty_ticks = state.dirty_ticks.saturating_add(1);
+            if TICK * state.dirty_ticks >= self.settings.commit.age_max {
+                self.demand_commit(&mut state);
+            }
         }
         self.consider_recovery(&mut state);
         if !state.members.is_empty() {

@@ -14,7 +14,7 @@ use nix::fcntl::{FallocateFlags, OFlag};
 use super::handles::OpenFile;
 use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, Thread, attr_of, check, unexpected};
 use crate::errno;
-use crate::memory::Bytewise;
+use crate::memory::{Bytewise, ReadAhead};
 
 /// A write that was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,22 +190,41 @@ impl Shared {
     fn remembered_bytes(self: &Arc<Self>, ino: InodeId, offset: u64, len: u32) -> Bytewise {
         let (found, ahead) = self.memory.read(ino, offset, len);
         if let Some(ahead) = ahead {
-            let weak = Arc::downgrade(self);
-            let read = self.session.read_files(ahead.files.clone());
+            self.read_parts(&ahead);
+            if !ahead.files.is_empty() {
+                self.read_beginnings(ahead);
+            }
+        }
+        found
+    }
+
+    fn read_beginnings(self: &Arc<Self>, ahead: ReadAhead) {
+        let weak = Arc::downgrade(self);
+        let read = self.session.read_files(ahead.files.clone());
+        self.session.spawn(async move {
+            let files = match read.await {
+                Ok(files) => files,
+                Err(error) => {
+                    tracing::debug!(%error, "files cannot be read ahead");
+                    Vec::new()
+                }
+            };
+            if let Some(shared) = weak.upgrade() {
+                shared.memory.files_read(&ahead, &files);
+            }
+        });
+    }
+
+    fn read_parts(self: &Arc<Self>, ahead: &ReadAhead) {
+        for &part in &ahead.parts {
+            let (weak, session, epoch) = (Arc::downgrade(self), self.session.clone(), ahead.epoch);
             self.session.spawn(async move {
-                let files = match read.await {
-                    Ok(files) => files,
-                    Err(error) => {
-                        tracing::debug!(%error, "files cannot be read ahead");
-                        Vec::new()
-                    }
-                };
+                let data = session.read(part.ino, part.offset, part.len).await;
                 if let Some(shared) = weak.upgrade() {
-                    shared.memory.files_read(&ahead, &files);
+                    shared.memory.part_read(&part, epoch, data.as_ref().ok());
                 }
             });
         }
-        found
     }
 
     /// Bytes of a file that is being read ahead.

@@ -84,6 +84,13 @@ impl Contents {
         }
     }
 
+    /// These bytes of a version are not needed any more.
+    pub(super) fn let_go(&mut self, ino: InodeId, version: DataVersion, (offset, len): (u64, u32)) {
+        if self.has(ino, version) {
+            self.change(ino, version, version, |content| content.cut_out(offset, offset.saturating_add(len.into())));
+        }
+    }
+
     /// Nothing is known of a file.
     pub(super) fn forget(&mut self, ino: InodeId) {
         self.old.remove(&ino);

@@ -13,13 +13,16 @@ use holdfast_core::op::{Op, OpReply, WriteData};
 use super::ahead::{self, Next};
 use super::foretell::Change;
 use super::state::State;
+use super::strides::Part;
 
-/// Files whose beginnings are to be read now, and what they are of.
+/// What is to be read now, and what it is of.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ReadAhead {
-    /// At most as many as one request takes.
+    /// The beginnings of these; at most as many as one request takes.
     pub(crate) files: Vec<InodeId>,
-    epoch: Epoch,
+    /// Parts of one file.
+    pub(crate) parts: Vec<Part>,
+    pub(crate) epoch: Epoch,
 }
 
 /// What a read finds.
@@ -42,16 +45,26 @@ impl State {
         let len = u32::try_from(left).map_or(len, |left| left.min(len));
         let pieces =
             if len == 0 { Some(Vec::new()) } else { self.contents.read(ino, attr.data_version, (offset, len)) };
+        let small = attr.size <= ahead::FILE_BYTES_MAX;
+        let (parts, was_ahead) =
+            if small { (Vec::new(), false) } else { self.strides.read(Part { ino, offset, len }, attr.size) };
+        let parts = (!parts.is_empty()).then(|| ReadAhead { files: Vec::new(), parts, epoch: self.epoch() });
         if let Some(pieces) = pieces {
+            if was_ahead {
+                // The kernel has it from here on.
+                self.contents.let_go(ino, attr.data_version, (offset, len));
+            }
             let data = ReadData { offset, pieces, len, size: attr.size, data_version: attr.data_version };
             let next = self.ahead.hit(ino).and_then(|(directory, next)| self.next(directory, ino, next));
-            return (Bytewise::Here(data), next);
+            return (Bytewise::Here(data), next.or(parts));
         }
-        if self.ahead.is_coming(ino) {
-            return (Bytewise::Coming, None);
+        if self.ahead.is_coming(ino) || self.strides.is_coming(ino, offset) {
+            return (Bytewise::Coming, parts);
         }
-        let small = offset == 0 && attr.size <= ahead::FILE_BYTES_MAX;
-        let directory = self.above(ino).filter(|_| small);
+        if parts.is_some() {
+            return (unknown, parts);
+        }
+        let directory = self.above(ino).filter(|_| small && offset == 0);
         let next = directory.and_then(|directory| {
             let next = self.ahead.missed(directory);
             self.next(directory, ino, next)
@@ -74,7 +87,7 @@ impl State {
         let mut ahead = std::mem::take(&mut self.ahead);
         let files = ahead.batch(directory, |file| self.is_worth_it(file));
         self.ahead = ahead;
-        (!files.is_empty()).then(|| ReadAhead { files, epoch: self.epoch() })
+        (!files.is_empty()).then(|| ReadAhead { files, parts: Vec::new(), epoch: self.epoch() })
     }
 
     /// The length of a file that may be read ahead.
@@ -93,6 +106,16 @@ impl State {
             let here = self.peek(ino).is_some_and(|attr| self.contents.has(ino, attr.data_version));
             self.ahead.came(ino, here);
         }
+    }
+
+    /// A part of a file was read ahead; `None`: it could not be.
+    pub(super) fn part_read(&mut self, part: &Part, epoch: Epoch, data: Option<&ReadData>) {
+        if let Some(data) = data {
+            self.keep_read(part.ino, epoch, data);
+        }
+        let version = self.peek(part.ino).map(|attr| attr.data_version);
+        let here = version.is_some_and(|version| self.contents.has(part.ino, version));
+        self.strides.came(part, here);
     }
 
     /// The server has answered a read. What this mount changes is kept, since the kernel will not.

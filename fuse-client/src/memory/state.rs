@@ -19,6 +19,7 @@ mod wanted;
 
 use super::ahead::Ahead;
 use super::contents::Contents;
+use super::strides::Strides;
 use super::{Found, HELD_UP, TAKEN_UP};
 use names::Names;
 use wanted::Wanted;
@@ -83,6 +84,7 @@ pub(super) struct State {
     /// Bytes of files.
     pub(super) contents: Contents,
     pub(super) ahead: Ahead,
+    pub(super) strides: Strides,
 }
 
 impl State {

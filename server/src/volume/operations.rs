@@ -286,7 +286,7 @@ impl Owner {
         member.answers.push_back(answer);
         if !state.dirty {
             state.dirty = true;
-            state.dirty_since = self.clock.boot();
+            state.dirty_ticks = 0;
             if !self.settings.commit.is_due_by_ticks() {
                 self.demand.notify_one();
             }

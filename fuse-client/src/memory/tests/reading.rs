@@ -98,3 +98,30 @@ fn small_files_of_a_directory_are_read_ahead() {
     assert!(matches!(read(&mut state, last).0, Bytewise::Unknown(_)));
     assert_eq!((4..last).find_map(|nth| read(&mut state, nth).1), None, "they are on their way");
 }
+
+#[test]
+fn parts_of_a_large_file_are_read_ahead_and_counted_only_as_what_they_are() {
+    let mut state = owner();
+    let large = Attr { size: 1 << 20, ..attr(FILE, FileKind::Regular, 3) };
+    looked_up(&mut state, "large", Some(large), &[FILE]);
+    let data = |part: &Part, version| ReadData {
+        offset: part.offset,
+        pieces: vec![Piece { offset: part.offset, data: Bytes::from(vec![7; part.len as usize]) }],
+        len: part.len,
+        size: large.size,
+        data_version: version,
+    };
+    let mut parts = Vec::new();
+    for nth in 0..4 {
+        let (found, ahead) = state.read(FILE, nth * 50_000, 100);
+        assert!(matches!(found, Bytewise::Unknown(_)));
+        parts.extend(ahead.into_iter().flat_map(|ahead| ahead.parts));
+    }
+    assert!(parts.len() >= 2 && parts[0].offset == 200_000, "{parts:?}");
+    assert_eq!(state.read(FILE, 200_000, 100).0, Bytewise::Coming);
+    state.part_read(&parts[0], state.epoch(), Some(&data(&parts[0], large.data_version)));
+    assert_eq!(bytes(state.read(FILE, 200_000, 100)).unwrap(), [7; 100]);
+    // Of another version, or not to be had: it is asked for.
+    state.part_read(&parts[1], state.epoch(), Some(&data(&parts[1], DataVersion(99))));
+    assert!(matches!(state.read(FILE, parts[1].offset, 100).0, Bytewise::Unknown(_)));
+}
