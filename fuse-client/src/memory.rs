@@ -11,6 +11,7 @@
 //! Never waits, and never asks the server.
 
 mod ahead;
+mod blocks;
 mod contents;
 mod foretell;
 mod reading;
@@ -22,7 +23,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use holdfast_client::session::{Outcome, WeakSession};
-use holdfast_client::{Answered, Applied, Foretold, LeaseEvents, Question, ReadData, Session};
+use holdfast_client::{Answered, Applied, BlockMap, Foretold, LeaseEvents, Question, ReadData, Session};
 use holdfast_core::attr::Attr;
 use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq};
 use holdfast_core::lease::{GiveBack, Mode, Step, Target};
@@ -34,7 +35,7 @@ use tokio::sync::watch;
 
 use state::{Believed, State};
 
-pub(crate) use reading::{Bytewise, ReadAhead};
+pub(crate) use reading::{Blockwise, Bytewise, ReadAhead};
 
 /// How long the kernel may believe what a name leads to. It is not told when it may not any more: that
 /// needs the directory's lock, which whoever waits for the very change may hold. So the change waits.
@@ -197,6 +198,17 @@ impl Memory {
     /// The server has answered a read that was begun in this epoch.
     pub(crate) fn has_read(&self, ino: InodeId, epoch: Epoch, data: &ReadData) {
         self.inner.state.lock().has_read(ino, epoch, data);
+    }
+
+    /// What a range of a file consists of.
+    pub(crate) fn blocks(&self, ino: InodeId, offset: u64, len: u32) -> Blockwise {
+        let trusted = self.trusted().is_some();
+        self.inner.state.lock().blocks(trusted, ino, offset, len)
+    }
+
+    /// The server has told what a range of a file consists of.
+    pub(crate) fn has_heard_blocks(&self, ino: InodeId, map: &BlockMap) {
+        self.inner.state.lock().has_heard_blocks(ino, map);
     }
 
     /// A name in a directory has to be asked for. Whether its listing is worth reading on now: behind

@@ -9,6 +9,7 @@ mod bench;
 mod coherence;
 mod containers;
 mod crash;
+mod disk_cache;
 mod holders;
 mod locks;
 mod mounting;

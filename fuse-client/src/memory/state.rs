@@ -18,6 +18,7 @@ mod names;
 mod wanted;
 
 use super::ahead::Ahead;
+use super::blocks::Blocks;
 use super::contents::Contents;
 use super::{Found, HELD_UP, TAKEN_UP};
 use names::Names;
@@ -80,6 +81,7 @@ pub(super) struct State {
     wanted: Wanted,
     /// Bytes of files.
     pub(super) contents: Contents,
+    pub(super) blocks: Blocks,
     pub(super) ahead: Ahead,
 }
 
@@ -277,6 +279,7 @@ impl State {
         if self.epoch != epoch {
             self.epoch = epoch;
             self.contents.clear();
+            self.blocks.clear();
             self.holdings.renumber();
         }
     }
@@ -284,6 +287,7 @@ impl State {
     /// Nothing that was heard counts any more; the leases do.
     pub(super) fn forget_all(&mut self) {
         self.contents.clear();
+        self.blocks.clear();
         for node in self.nodes.values_mut() {
             node.forget();
         }

@@ -1,6 +1,6 @@
 //! Bytes of files from memory.
 
-use holdfast_client::{Piece, ReadData};
+use holdfast_client::{Block, Piece, ReadData};
 
 use super::*;
 
@@ -19,6 +19,7 @@ fn content(attr: &Attr, text: &'static str) -> ReadData {
         len,
         size: attr.size,
         data_version: attr.data_version,
+        epoch: Epoch::default(),
     }
 }
 
@@ -97,4 +98,37 @@ fn small_files_of_a_directory_are_read_ahead() {
     let last = files.iter().position(|file| Some(&file.ino) == ahead.files.last()).unwrap();
     assert!(matches!(read(&mut state, last).0, Bytewise::Unknown(_)));
     assert_eq!((4..last).find_map(|nth| read(&mut state, nth).1), None, "they are on their way");
+}
+
+#[test]
+fn blocks_are_known_under_a_lease_and_of_the_last_version() {
+    let large = |version| Attr { size: 10 << 20, data_version: DataVersion(version), ..file() };
+    let map = |version, epoch| BlockMap {
+        offset: 0,
+        blocks: vec![Block { offset: 0, len: 5, hash: None }],
+        len: 4 << 20,
+        size: 10 << 20,
+        data_version: DataVersion(version),
+        epoch,
+    };
+    let mut state = State::default();
+    let asked = Blockwise::Ask(0..1 << 20);
+    assert_eq!(state.blocks(true, FILE, 0, 1 << 20), asked, "nothing is remembered");
+    assert_eq!(state.blocks(true, FILE, 0, 4096), Blockwise::Useless);
+    looked_up(&mut state, "a", Some(large(3)), &[DIR, FILE]);
+    let question = Blockwise::Ask(0..4 << 20);
+    assert_eq!(state.blocks(true, FILE, 100, 50), question);
+    state.has_heard_blocks(FILE, &map(2, Epoch::default()));
+    state.has_heard_blocks(FILE, &map(3, Epoch(9)));
+    assert_eq!(state.blocks(true, FILE, 100, 50), question, "of another version, and of another owner");
+    state.has_heard_blocks(FILE, &map(3, Epoch::default()));
+    let Blockwise::Known(known) = state.blocks(true, FILE, 2, 50) else { panic!("it was told") };
+    assert_eq!((known.offset, known.len, known.blocks.len(), known.data_version), (2, 50, 1, DataVersion(3)));
+    assert_eq!(state.blocks(false, FILE, 0, 1 << 20), asked, "the session is not trusted");
+    state.recalled(FILE, None);
+    assert_eq!(state.blocks(true, FILE, 0, 1 << 20), asked, "the lease is gone");
+    looked_up(&mut state, "a", Some(large(4)), &[FILE]);
+    assert_eq!(state.blocks(true, FILE, 0, 50), question, "somebody has changed it");
+    looked_up(&mut state, "a", Some(Attr { size: 64 << 10, ..file() }), &[FILE]);
+    assert_eq!(state.blocks(true, FILE, 0, 64 << 10), Blockwise::Useless, "a small file");
 }
