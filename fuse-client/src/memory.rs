@@ -19,6 +19,7 @@ mod state;
 mod touch;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -91,6 +92,8 @@ struct Inner {
     session: OnceLock<WeakSession>,
     /// Counts what was read ahead.
     read_ahead: watch::Sender<u64>,
+    /// Counts questions about blocks that are over.
+    blocks_asked: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Memory {
@@ -113,6 +116,21 @@ pub(crate) enum Found {
 pub(crate) struct Telling<'a> {
     memory: &'a Memory,
     _replies: RwLockReadGuard<'a, ()>,
+}
+
+/// While this is kept, others wait for what it asks about.
+#[derive(Debug)]
+pub(crate) struct Asking<'a> {
+    memory: &'a Memory,
+    ino: InodeId,
+    range: Range<u64>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.memory.inner.state.lock().blocks.asked(self.ino, &self.range);
+        self.memory.inner.blocks_asked.send_modify(|count| *count += 1);
+    }
 }
 
 impl Telling<'_> {
@@ -200,10 +218,20 @@ impl Memory {
         self.inner.state.lock().has_read(ino, epoch, data);
     }
 
-    /// What a range of a file consists of.
-    pub(crate) fn blocks(&self, ino: InodeId, offset: u64, len: u32) -> Blockwise {
+    /// What a range of a file consists of. `waited`: it was on its way, and is not any more.
+    pub(crate) fn blocks(&self, ino: InodeId, range: (u64, u32), waited: bool) -> Blockwise {
         let trusted = self.trusted().is_some();
-        self.inner.state.lock().blocks(trusted, ino, offset, len)
+        self.inner.state.lock().blocks(trusted, ino, range, waited)
+    }
+
+    /// The server is asked what a range consists of.
+    pub(crate) const fn asking(&self, ino: InodeId, range: Range<u64>) -> Asking<'_> {
+        Asking { memory: self, ino, range }
+    }
+
+    /// Hears of every question about blocks that is over, from here on.
+    pub(crate) fn on_blocks_asked(&self) -> watch::Receiver<u64> {
+        self.inner.blocks_asked.subscribe()
     }
 
     /// The server has told what a range of a file consists of.

@@ -33,14 +33,7 @@ impl Shared {
         if !disk.works() {
             return Ok(None);
         }
-        let map = match self.memory.blocks(ino, offset, len) {
-            Blockwise::Known(map) => map,
-            Blockwise::Ask(range) => match self.ask_for_blocks(ino, range).await? {
-                Some(map) => map,
-                None => return Ok(None),
-            },
-            Blockwise::Useless => return Ok(None),
-        };
+        let Some(map) = self.blocks(ino, (offset, len)).await? else { return Ok(None) };
         let Some(plan) = Plan::new(&map, offset, len) else { return Ok(None) };
         let found = plan.found(disk.read(plan.wanted()).await);
         let missing = plan.missing(&found);
@@ -58,10 +51,27 @@ impl Shared {
         Ok(Some(plan.together(found, rest)))
     }
 
+    /// What a range consists of, if it is of use to know that.
+    async fn blocks(&self, ino: InodeId, range: (u64, u32)) -> Outcome<Option<BlockMap>> {
+        let (mut asked, mut waited) = (self.memory.on_blocks_asked(), false);
+        loop {
+            match self.memory.blocks(ino, range, waited) {
+                Blockwise::Known(map) => return Ok(Some(map)),
+                Blockwise::Ask(range) => return self.ask_for_blocks(ino, range).await,
+                Blockwise::Useless => return Ok(None),
+                // The sender lives as long as the memory.
+                Blockwise::Coming => _ = asked.changed().await,
+            }
+            waited = true;
+        }
+    }
+
     /// What a range consists of. That this cannot be told is no reason for a read to fail.
     async fn ask_for_blocks(&self, ino: InodeId, range: Range<u64>) -> Outcome<Option<BlockMap>> {
         let len = u32::try_from(range.end - range.start).unwrap_or(u32::MAX);
-        match self.session.blocks(ino, range.start, len).await {
+        let asking = self.memory.asking(ino, range.clone());
+        let answer = self.session.blocks(ino, range.start, len).await;
+        let answer = match answer {
             Ok(map) => {
                 if let Some(map) = &map {
                     self.memory.has_heard_blocks(ino, map);
@@ -75,6 +85,8 @@ impl Shared {
                     Ok(None)
                 }
             },
-        }
+        };
+        drop(asking);
+        answer
     }
 }

@@ -4,7 +4,7 @@
 //! the bytes in [`contents`](super::contents) are. The caller forgets everything when a number of a version
 //! may mean another content. Bounded: what was not used for the longest time goes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use holdfast_client::{Block, BlockMap};
@@ -27,6 +27,8 @@ pub(super) struct Blocks {
     old: HashMap<Place, Cell>,
     /// Of the young ones.
     weight: usize,
+    /// Cells that somebody asks about.
+    asked: HashSet<Place>,
 }
 
 #[derive(Debug)]
@@ -41,6 +43,23 @@ impl Blocks {
     pub(super) const fn question(range: &Range<u64>) -> Range<u64> {
         let start = range.start / CELL_BYTES * CELL_BYTES;
         start..range.end.div_ceil(CELL_BYTES).saturating_mul(CELL_BYTES)
+    }
+
+    /// Somebody asks about a range.
+    pub(super) fn ask(&mut self, ino: InodeId, range: &Range<u64>) {
+        self.asked.extend(cells(range).map(|number| (ino, number)));
+    }
+
+    /// He has his answer, or will have none.
+    pub(super) fn asked(&mut self, ino: InodeId, range: &Range<u64>) {
+        for number in cells(range) {
+            self.asked.remove(&(ino, number));
+        }
+    }
+
+    /// Whether somebody asks about a range, at least in part.
+    pub(super) fn is_asked(&self, ino: InodeId, range: &Range<u64>) -> bool {
+        !self.asked.is_empty() && cells(range).any(|number| self.asked.contains(&(ino, number)))
     }
 
     /// The blocks of a range of a version of a file, if all of them are known.
@@ -74,7 +93,8 @@ impl Blocks {
 
     /// Nothing is known of any file.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        // Who asks goes on.
+        *self = Self { asked: std::mem::take(&mut self.asked), ..Self::default() };
     }
 
     fn cell(&mut self, place: Place) -> Option<&Cell> {

@@ -40,8 +40,10 @@ pub(crate) enum Bytewise {
 pub(crate) enum Blockwise {
     /// It consists of these.
     Known(BlockMap),
-    /// The server has to be asked, about this range.
+    /// The server has to be asked, about this range; with [`Memory::asking`](super::Memory::asking).
     Ask(Range<u64>),
+    /// Somebody asks already: wait until he is done, then look again.
+    Coming,
     /// The bytes themselves come as soon as that does.
     Useless,
 }
@@ -117,8 +119,8 @@ impl State {
     }
 
     /// What `len` bytes of a file at `offset` consist of. What is remembered counts under a lease only, and
-    /// while the session is trusted.
-    pub(super) fn blocks(&mut self, trusted: bool, ino: InodeId, offset: u64, len: u32) -> Blockwise {
+    /// while the session is trusted. `waited`: somebody has asked in vain.
+    pub(super) fn blocks(&mut self, trusted: bool, ino: InodeId, (offset, len): (u64, u32), waited: bool) -> Blockwise {
         let range = offset..offset.saturating_add(len.into());
         let attr = if trusted { self.attr(ino).filter(|attr| attr.kind == FileKind::Regular) } else { None };
         let Some(attr) = attr else {
@@ -138,7 +140,15 @@ impl State {
                 data_version: attr.data_version,
                 epoch: self.epoch(),
             }),
-            None => Blockwise::Ask(Blocks::question(&range)),
+            None if self.blocks.is_asked(ino, &range) => Blockwise::Coming,
+            None => {
+                let question = Blocks::question(&range);
+                // What cannot be kept is not waited for twice.
+                if !waited {
+                    self.blocks.ask(ino, &question);
+                }
+                Blockwise::Ask(question)
+            }
         }
     }
 

@@ -113,22 +113,28 @@ fn blocks_are_known_under_a_lease_and_of_the_last_version() {
     };
     let mut state = State::default();
     let asked = Blockwise::Ask(0..1 << 20);
-    assert_eq!(state.blocks(true, FILE, 0, 1 << 20), asked, "nothing is remembered");
-    assert_eq!(state.blocks(true, FILE, 0, 4096), Blockwise::Useless);
+    assert_eq!(state.blocks(true, FILE, (0, 1 << 20), true), asked, "nothing is remembered");
+    assert_eq!(state.blocks(true, FILE, (0, 4096), true), Blockwise::Useless);
     looked_up(&mut state, "a", Some(large(3)), &[DIR, FILE]);
     let question = Blockwise::Ask(0..4 << 20);
-    assert_eq!(state.blocks(true, FILE, 100, 50), question);
+    assert_eq!(state.blocks(true, FILE, (100, 50), true), question);
     state.has_heard_blocks(FILE, &map(2, Epoch::default()));
     state.has_heard_blocks(FILE, &map(3, Epoch(9)));
-    assert_eq!(state.blocks(true, FILE, 100, 50), question, "of another version, and of another owner");
+    assert_eq!(state.blocks(true, FILE, (100, 50), true), question, "of another version, and of another owner");
     state.has_heard_blocks(FILE, &map(3, Epoch::default()));
-    let Blockwise::Known(known) = state.blocks(true, FILE, 2, 50) else { panic!("it was told") };
+    let Blockwise::Known(known) = state.blocks(true, FILE, (2, 50), true) else { panic!("it was told") };
     assert_eq!((known.offset, known.len, known.blocks.len(), known.data_version), (2, 50, 1, DataVersion(3)));
-    assert_eq!(state.blocks(false, FILE, 0, 1 << 20), asked, "the session is not trusted");
+    assert_eq!(state.blocks(false, FILE, (0, 1 << 20), true), asked, "the session is not trusted");
+    // Others wait for who asks first, and nobody waits twice.
+    assert_eq!(state.blocks(true, FILE, (5 << 20, 50), false), Blockwise::Ask(4 << 20..8 << 20));
+    assert_eq!(state.blocks(true, FILE, (4 << 20, 50), false), Blockwise::Coming);
+    state.blocks.asked(FILE, &(4 << 20..8 << 20));
+    assert_eq!(state.blocks(true, FILE, (4 << 20, 50), true), Blockwise::Ask(4 << 20..8 << 20));
+    assert_eq!(state.blocks(true, FILE, (4 << 20, 50), true), Blockwise::Ask(4 << 20..8 << 20));
     state.recalled(FILE, None);
-    assert_eq!(state.blocks(true, FILE, 0, 1 << 20), asked, "the lease is gone");
+    assert_eq!(state.blocks(true, FILE, (0, 1 << 20), true), asked, "the lease is gone");
     looked_up(&mut state, "a", Some(large(4)), &[FILE]);
-    assert_eq!(state.blocks(true, FILE, 0, 50), question, "somebody has changed it");
+    assert_eq!(state.blocks(true, FILE, (0, 50), true), question, "somebody has changed it");
     looked_up(&mut state, "a", Some(Attr { size: 64 << 10, ..file() }), &[FILE]);
-    assert_eq!(state.blocks(true, FILE, 0, 64 << 10), Blockwise::Useless, "a small file");
+    assert_eq!(state.blocks(true, FILE, (0, 64 << 10), true), Blockwise::Useless, "a small file");
 }
