@@ -9,7 +9,7 @@ use std::time::Duration;
 use holdfast_tests::cluster::Cluster;
 use holdfast_tests::model::step::Disturb;
 use holdfast_tests::mount::Mount;
-use holdfast_tests::random::{Random, seed};
+use holdfast_tests::random::{Random, seed, size};
 use holdfast_tests::wait::{self, Watchdog};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde_json::Value;
@@ -131,6 +131,43 @@ fn what_was_read_comes_from_the_disk_and_is_what_the_server_has() {
     wait::until_true("the block to be there again", wait::SOON, || block.try_exists().unwrap());
     assert!(read(&b.at("f")) == content);
     assert_eq!(figures(&cluster, &b)("bad"), 1);
+}
+
+#[test]
+fn two_mounts_that_change_a_file_by_turns_read_what_is_in_it() {
+    let (_watchdog, cluster, cache) = one_host("disk cache turns");
+    let mut random = Random::new(seed("disk cache turns"));
+    let mounts = [mount(&cluster, &cache), mount(&cluster, &cache)];
+    let mut content = random.bytes(5 * MIB);
+    write(&mounts[0].at("f"), &content);
+    let open = |mount: &Mount| OpenOptions::new().read(true).write(true).open(mount.at("f")).unwrap();
+    let files = mounts.each_ref().map(open);
+    for round in 0..size("HOLDFAST_ROUNDS", 400, 20_000) {
+        let file = random.pick(&files);
+        let at = if random.percent(50) { random.index(5 * MIB) } else { random.index(80) * (64 << 10) };
+        match random.below(10) {
+            0 => {
+                file.set_len(at as u64).unwrap();
+                content.resize(at, 0);
+            }
+            1..4 => {
+                let len = 1 + *random.pick(&[4000, (64 << 10) - 1, 200_000]);
+                let changed = random.bytes(len);
+                file.write_all_at(&changed, at as u64).unwrap();
+                content.resize(content.len().max(at + len), 0);
+                content[at..at + len].copy_from_slice(&changed);
+            }
+            _ => {
+                posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).unwrap();
+                let end = content.len().min(at + random.pick(&[4096, 100_000, 2 * MIB]));
+                let mut read = vec![0; end.saturating_sub(at)];
+                file.read_exact_at(&mut read, at as u64).unwrap();
+                assert!(read == content[at.min(end)..end], "round {round}: {} bytes at {at}", read.len());
+            }
+        }
+    }
+    let hits = mounts.each_ref().map(|mount| figures(&cluster, mount)("hits"));
+    assert!(hits.iter().all(|hits| *hits > 0), "{hits:?}");
 }
 
 #[test]
