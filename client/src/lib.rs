@@ -16,6 +16,7 @@ pub use admin::Client;
 pub use clock::{BootClock, Clock};
 pub use endpoint::{CONNECT_TIMEOUT_DEFAULT, Endpoint, PORT_DEFAULT, ServerAddress, TlsFiles, Token};
 pub use holdfast_proto::allocator;
+pub use holdfast_proto::blocks::{Block, BlockMap};
 pub use holdfast_proto::data::{Piece, ReadData};
 pub use holdfast_proto::inspect::{
     Access, ClientView, DESCRIPTION_ITEMS_MAX, Description, HandleView, Listed, LockView, OpenFile, OpenView, Process,

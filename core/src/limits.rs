@@ -31,6 +31,13 @@ pub const INLINE_BYTES_MAX: usize = 64 << 10;
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
 /// Longest single write, staged data, or read request.
 pub const IO_BYTES_MAX: usize = 1 << 20;
+/// Data of a file that is shorter is not worth a place in a client's disk cache, unless the file ends with it:
+/// a file of its own costs more than the way to the server.
+pub const BLOCK_BYTES_MIN: usize = 16 << 10;
+/// Longest range whose blocks are named at a time.
+pub const BLOCKS_RANGE_MAX: usize = 16 << 20;
+/// Stretches of data that one answer names.
+pub const BLOCKS_MAX: usize = 2048;
 /// Longest gRPC message that either side accepts: data and room for its header.
 pub const MESSAGE_BYTES_MAX: usize = IO_BYTES_MAX + (64 << 10);
 /// Operations in one batch on the wire.

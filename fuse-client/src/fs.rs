@@ -10,6 +10,7 @@
 
 mod access;
 mod attributes;
+mod blocks;
 mod credentials;
 mod data;
 mod describe;
@@ -35,6 +36,7 @@ use holdfast_core::name::{FileName, NameError};
 use holdfast_core::op::{Caller, Op, OpReply};
 use parking_lot::Mutex;
 
+use crate::disk::{CacheFigures, DiskCache};
 use crate::errno;
 use crate::memory::{Found, Memory, Telling};
 use crate::stats::MemoryFigures;
@@ -140,6 +142,7 @@ struct Shared {
     /// Who had a file's capabilities removed last.
     capability_dropped: Mutex<Option<(Thread, InodeId)>>,
     access_times: OnceLock<Box<dyn AccessTimes>>,
+    disk: OnceLock<Arc<DiskCache>>,
 }
 
 impl FileSystem {
@@ -167,8 +170,19 @@ impl FileSystem {
             memory,
             capability_dropped: Mutex::default(),
             access_times: OnceLock::new(),
+            disk: OnceLock::new(),
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// From now on files are read through a disk cache. Once; a second one is not used.
+    pub(crate) fn read_through(&self, disk: Arc<DiskCache>) {
+        let _ = self.shared.disk.set(disk);
+    }
+
+    /// What the disk cache has done, if there is one.
+    pub(crate) fn cache_figures(&self) -> Option<CacheFigures> {
+        self.shared.disk.get().map(|disk| disk.figures())
     }
 
     /// The session below.

@@ -11,6 +11,7 @@
 //! Never waits, and never asks the server.
 
 mod ahead;
+mod blocks;
 mod contents;
 mod foretell;
 mod reading;
@@ -19,11 +20,12 @@ mod strides;
 mod touch;
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use holdfast_client::session::{Outcome, WeakSession};
-use holdfast_client::{Answered, Applied, Foretold, LeaseEvents, Question, ReadData, Session};
+use holdfast_client::{Answered, Applied, BlockMap, Foretold, LeaseEvents, Question, ReadData, Session};
 use holdfast_core::attr::Attr;
 use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq};
 use holdfast_core::lease::{GiveBack, Mode, Step, Target};
@@ -35,7 +37,7 @@ use tokio::sync::watch;
 
 use state::{Believed, State};
 
-pub(crate) use reading::{Bytewise, ReadAhead};
+pub(crate) use reading::{Blockwise, Bytewise, ReadAhead};
 pub(crate) use strides::Part;
 
 /// How long the kernel may believe what a name leads to. It is not told when it may not any more: that
@@ -92,6 +94,8 @@ struct Inner {
     session: OnceLock<WeakSession>,
     /// Counts what was read ahead.
     read_ahead: watch::Sender<u64>,
+    /// Counts questions about blocks that are over.
+    blocks_asked: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Memory {
@@ -114,6 +118,21 @@ pub(crate) enum Found {
 pub(crate) struct Telling<'a> {
     memory: &'a Memory,
     _replies: RwLockReadGuard<'a, ()>,
+}
+
+/// While this is kept, others wait for what it asks about.
+#[derive(Debug)]
+pub(crate) struct Asking<'a> {
+    memory: &'a Memory,
+    ino: InodeId,
+    range: Range<u64>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.memory.inner.state.lock().blocks.asked(self.ino, &self.range);
+        self.memory.inner.blocks_asked.send_modify(|count| *count += 1);
+    }
 }
 
 impl Telling<'_> {
@@ -224,6 +243,27 @@ impl Memory {
     /// The server has answered a read that was begun in this epoch.
     pub(crate) fn has_read(&self, ino: InodeId, epoch: Epoch, data: &ReadData) {
         self.inner.state.lock().has_read(ino, epoch, data);
+    }
+
+    /// What a range of a file consists of. `waited`: it was on its way, and is not any more.
+    pub(crate) fn blocks(&self, ino: InodeId, range: (u64, u32), waited: bool) -> Blockwise {
+        let trusted = self.trusted().is_some();
+        self.inner.state.lock().blocks(trusted, ino, range, waited)
+    }
+
+    /// The server is asked what a range consists of.
+    pub(crate) const fn asking(&self, ino: InodeId, range: Range<u64>) -> Asking<'_> {
+        Asking { memory: self, ino, range }
+    }
+
+    /// Hears of every question about blocks that is over, from here on.
+    pub(crate) fn on_blocks_asked(&self) -> watch::Receiver<u64> {
+        self.inner.blocks_asked.subscribe()
+    }
+
+    /// The server has told what a range of a file consists of.
+    pub(crate) fn has_heard_blocks(&self, ino: InodeId, map: &BlockMap) {
+        self.inner.state.lock().has_heard_blocks(ino, map);
     }
 
     /// A name in a directory has to be asked for. Whether its listing is worth reading on now: behind

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::disk::CacheFigures;
 use crate::fuse::Opcode;
 
 mod histogram;
@@ -150,6 +151,8 @@ pub struct MountFigures {
     pub requests: Snapshot,
     /// What is remembered.
     pub memory: MemoryFigures,
+    /// The disk cache, if there is one.
+    pub cache: Option<CacheFigures>,
     /// The session.
     pub session: SessionFigures,
 }

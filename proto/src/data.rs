@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::hash::FrameHash;
-use holdfast_core::id::DataVersion;
+use holdfast_core::id::{DataVersion, Epoch};
 use holdfast_core::limits::{FILE_BYTES_MAX, IO_BYTES_MAX};
 
 use crate::error::invalid;
@@ -39,6 +39,8 @@ pub struct ReadData {
     pub size: u64,
     /// The version of its content at that moment.
     pub data_version: DataVersion,
+    /// Authority of the owner that answered, within which a version means one content; 0: it did not say.
+    pub epoch: Epoch,
 }
 
 impl ReadData {
@@ -77,7 +79,14 @@ impl ReadData {
             at = piece_end;
             pieces.push(Piece { offset: piece.offset, data: piece.data });
         }
-        Ok(Self { offset, pieces, len: wire.len, size: wire.size, data_version: DataVersion(wire.data_version) })
+        Ok(Self {
+            offset,
+            pieces,
+            len: wire.len,
+            size: wire.size,
+            data_version: DataVersion(wire.data_version),
+            epoch: Epoch(wire.epoch),
+        })
     }
 
     /// All bytes in a row, holes as zeros: `len` bytes. No copy where one piece covers all.

@@ -16,6 +16,7 @@ pub mod v1 {
 
 pub mod allocator;
 pub mod attr;
+pub mod blocks;
 pub mod data;
 pub mod error;
 pub mod inspect;

@@ -5,7 +5,7 @@
 //! | 1 | | operations, reads, locks, invalidation |
 //! | 2 | 0.1.0 | leases, access times, files read ahead; staged data has a checksum for each frame |
 //! | 3 | 0.1.0 | a session says which locks it has granted by itself |
-//! | 4 | 0.1.0 | a session may have the volume to itself |
+//! | 4 | 0.1.0 | a session may have the volume to itself; blocks of a file are named without their data, answers to reads bear the owner's epoch |
 //!
 //! New fields that an old receiver may ignore need no new version. A message that it must not
 //! ignore does.
@@ -18,6 +18,8 @@ pub const PROTOCOL_NEWEST: u32 = 4;
 pub const PROTOCOL_LOCAL_LOCKS: u32 = 3;
 /// The version since which a session may have the volume to itself.
 pub const PROTOCOL_EXCLUSIVE: u32 = 4;
+/// The version since which blocks of files are named.
+pub const PROTOCOL_BLOCKS: u32 = 4;
 /// Oldest version that this program speaks.
 pub const PROTOCOL_OLDEST: u32 = 2;
 

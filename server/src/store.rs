@@ -47,8 +47,8 @@ mod types;
 mod writer;
 
 pub use self::types::{
-    ApplyContext, Committed, DirEntry, DirPage, Pending, Piece, ReadResult, RootOwner, SessionInfo, SessionState,
-    SharedMemory, StagedData, StoreOptions,
+    ApplyContext, Block, BlocksResult, Committed, DirEntry, DirPage, Pending, Piece, ReadResult, RootOwner,
+    SessionInfo, SessionState, SharedMemory, StagedData, StoreOptions,
 };
 
 /// One open volume. Dropping it without [`Store::close`] is what a crash is: what was not

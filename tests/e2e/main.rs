@@ -9,6 +9,7 @@ mod bench;
 mod coherence;
 mod containers;
 mod crash;
+mod disk_cache;
 mod exclusive;
 mod holders;
 mod locks;

@@ -172,10 +172,12 @@ fn make_absolute(path: &Path) -> Result<PathBuf> {
     absolute(path).during(|| format!("use the path {:?}", path.display().to_string()))
 }
 
-/// An option that names a file, with the file's absolute path; any other as it is.
+/// An option that names a file or directory, with its absolute path; any other as it is.
 fn absolute_word(word: &str) -> Result<String> {
     match word.trim().split_once('=') {
-        Some((name @ ("tls_ca" | "tls_cert" | "tls_key" | "token_file" | "log"), file)) if !file.is_empty() => {
+        Some((name @ ("tls_ca" | "tls_cert" | "tls_key" | "token_file" | "log" | "cache"), file))
+            if !file.is_empty() =>
+        {
             Ok(format!("{name}={}", make_absolute(Path::new(file))?.display()))
         }
         _ => Ok(word.to_owned()),

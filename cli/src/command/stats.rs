@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 use holdfast_core::size::ByteSize;
 use holdfast_fuse::mount::{default_run_dir, read_figures};
-use holdfast_fuse::stats::{CallFigures, MemoryFigures, MountFigures, SessionFigures};
+use holdfast_fuse::stats::{CacheFigures, CallFigures, MemoryFigures, MountFigures, SessionFigures};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -51,6 +51,8 @@ struct Stats {
     invalidations: u64,
     recalls: u64,
     memory: MemoryFigures,
+    /// Counted as requests are; what it holds, and whether it rests, as of now.
+    cache: Option<CacheFigures>,
     session: SessionFigures,
 }
 
@@ -140,6 +142,7 @@ impl Stats {
             invalidations: now.requests.invalidations.saturating_sub(since.requests.invalidations),
             recalls: now.session.recalls.saturating_sub(since.session.recalls),
             memory: now.memory.clone(),
+            cache: now.cache.as_ref().map(|cache| cache.since(since.cache.as_ref())),
             session: now.session.clone(),
         }
     }
@@ -210,7 +213,7 @@ impl Report for Stats {
             (true, Some(rtt)) => format!("connected, there and back in {}", micros(rtt as f64)),
         };
         let over = if self.watched { "in the last" } else { "since it was mounted," };
-        let lines = [
+        let mut lines = vec![
             format!("{} on {} (process {})", self.source, self.directory.display(), self.pid),
             format!("server:   {server}; {} reconnects, {} sessions lost", session.reconnects, session.losses),
             format!(
@@ -228,8 +231,27 @@ impl Report for Stats {
             format!("bytes:    {} read, {} written", ByteSize(self.bytes_read), ByteSize(self.bytes_written)),
             format!("recalls:  {} of leases; {} notices to the kernel", whole(self.recalls), whole(self.invalidations)),
         ];
+        if let Some(cache) = &self.cache {
+            lines.push(cache_line(cache));
+        }
         format!("{}\n\n{}", lines.join("\n"), self.table())
     }
+}
+
+fn cache_line(cache: &CacheFigures) -> String {
+    let rests = if cache.resting { "; the disk does not work and is left alone for now" } else { "" };
+    format!(
+        "cache:    {} blocks found, {} not, {} read, {} written, {} evicted, {} bad; {} of {} in {}{rests}",
+        whole(cache.hits),
+        whole(cache.misses),
+        ByteSize(cache.bytes_read),
+        ByteSize(cache.bytes_written),
+        whole(cache.evictions),
+        whole(cache.bad),
+        ByteSize(cache.bytes_held),
+        ByteSize(cache.bytes_max),
+        cache.directory.display()
+    )
 }
 
 fn rate(count: u64, seconds: f64) -> f64 {

@@ -10,13 +10,15 @@ use bytes::Bytes;
 use holdfast_core::attr::Attr;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::{DirCookie, InodeId, SessionId};
-use holdfast_core::limits::{DIR_PAGE_ENTRIES_MAX, IO_BYTES_MAX};
+use holdfast_core::limits::{BLOCKS_RANGE_MAX, DIR_PAGE_ENTRIES_MAX, IO_BYTES_MAX};
 use holdfast_core::name::XattrName;
 use holdfast_proto::attr::required;
+use holdfast_proto::blocks::BlockMap;
 use holdfast_proto::data::ReadData;
 use holdfast_proto::error::from_status;
 use holdfast_proto::namespace::{DirPage, FsStat, symlink_target, xattr_names, xattr_value};
 use holdfast_proto::v1::{self, data_client::DataClient, namespace_client::NamespaceClient};
+use holdfast_proto::version::PROTOCOL_BLOCKS;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -246,6 +248,21 @@ impl Shared {
         }
     }
 
+    pub(crate) async fn blocks(&self, ino: InodeId, offset: u64, len: u32) -> Result<Option<BlockMap>> {
+        if self.look(|state| state.last_terms.protocol) < PROTOCOL_BLOCKS {
+            return Ok(None);
+        }
+        self.settled(ino).await;
+        let len = len.min(u32::try_from(BLOCKS_RANGE_MAX).unwrap_or(u32::MAX));
+        let message = v1::BlocksRequest { ino: ino.0, offset, len };
+        let answer = self.ask(&message, |channels, request| {
+            let mut data = data(channels);
+            async move { data.blocks(request).await }
+        });
+        let map = BlockMap::from_wire(answer.await?, offset, len).map_err(|error| doubt("names of blocks", &error))?;
+        Ok(Some(map))
+    }
+
     /// Short ones together with others, where that is quicker.
     async fn read_range(self: &Arc<Self>, range: &v1::ReadRequest) -> Result<v1::ReadResponse> {
         let _call = match (range.len <= SHORT_MAX).then(|| ShortReads::turn(self, range)) {
@@ -313,6 +330,15 @@ impl Session {
             shared.counters.bytes_read.fetch_add(bytes, Ordering::Relaxed);
             Ok(read)
         }
+    }
+
+    /// Names the blocks of at most `BLOCKS_RANGE_MAX` bytes: what [`read`](Self::read) would bring, without the
+    /// data. `None`: the server is of a version that does not.
+    ///
+    /// # Errors
+    /// Those of a read.
+    pub async fn blocks(&self, ino: InodeId, offset: u64, len: u32) -> Result<Option<BlockMap>> {
+        self.shared().blocks(ino, offset, len).await
     }
 
     /// Runs something where bytes of files travel that nobody waits for. It should not keep the session.

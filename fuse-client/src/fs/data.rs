@@ -240,9 +240,16 @@ impl Shared {
         }
     }
 
-    /// Bytes of a file from the server.
+    /// Bytes of a file from the server, or a disk that has them.
     async fn read(&self, ino: InodeId, offset: u64, len: u32, epoch: Epoch) -> Outcome<ReadData> {
-        let data = self.session.read(ino, offset, len).await.map_err(|error| errno::answer(&error))?;
+        let here = match self.disk.get() {
+            Some(disk) => self.read_through_disk(disk, ino, offset, len).await?,
+            None => None,
+        };
+        let data = match here {
+            Some(data) => data,
+            None => self.session.read(ino, offset, len).await.map_err(|error| errno::answer(&error))?,
+        };
         self.memory.has_read(ino, epoch, &data);
         Ok(data)
     }

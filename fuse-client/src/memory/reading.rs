@@ -2,15 +2,17 @@
 //! read ahead of need.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use bytes::Bytes;
-use holdfast_client::ReadData;
+use holdfast_client::{BlockMap, ReadData};
 use holdfast_core::attr::{Attr, FileKind};
 use holdfast_core::id::{DataVersion, Epoch, InodeId};
 use holdfast_core::lease::Mode;
 use holdfast_core::op::{Op, OpReply, WriteData};
 
 use super::ahead::{self, Next};
+use super::blocks::Blocks;
 use super::foretell::Change;
 use super::state::State;
 use super::strides::Part;
@@ -36,6 +38,19 @@ pub(crate) enum Bytewise {
     Unknown(Epoch),
 }
 
+/// What is known of the blocks of a range.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Blockwise {
+    /// It consists of these.
+    Known(BlockMap),
+    /// The server has to be asked, about this range; with [`Memory::asking`](super::Memory::asking).
+    Ask(Range<u64>),
+    /// Somebody asks already: wait until he is done, then look again.
+    Coming,
+    /// The bytes themselves come as soon as that does.
+    Useless,
+}
+
 impl State {
     /// `len` bytes of a file at `offset`, fewer at its end; and what is worth reading ahead now.
     pub(super) fn read(&mut self, ino: InodeId, offset: u64, len: u32) -> (Bytewise, Option<ReadAhead>) {
@@ -54,7 +69,8 @@ impl State {
                 // The kernel has it from here on.
                 self.contents.let_go(ino, attr.data_version, (offset, len));
             }
-            let data = ReadData { offset, pieces, len, size: attr.size, data_version: attr.data_version };
+            let (size, data_version, epoch) = (attr.size, attr.data_version, self.epoch());
+            let data = ReadData { offset, pieces, len, size, data_version, epoch };
             let next = self.ahead.hit(ino).and_then(|(directory, next)| self.next(directory, ino, next));
             return (Bytewise::Here(data), next.or(parts));
         }
@@ -122,6 +138,48 @@ impl State {
     pub(super) fn has_read(&mut self, ino: InodeId, epoch: Epoch, data: &ReadData) {
         if self.holdings().may(ino, Mode::Exclusive) {
             self.keep_read(ino, epoch, data);
+        }
+    }
+
+    /// What `len` bytes of a file at `offset` consist of. What is remembered counts under a lease only, and
+    /// while the session is trusted. `waited`: somebody has asked in vain.
+    pub(super) fn blocks(&mut self, trusted: bool, ino: InodeId, (offset, len): (u64, u32), waited: bool) -> Blockwise {
+        let range = offset..offset.saturating_add(len.into());
+        let attr = if trusted { self.attr(ino).filter(|attr| attr.kind == FileKind::Regular) } else { None };
+        let Some(attr) = attr else {
+            let long = u64::from(len) > ahead::FILE_BYTES_MAX;
+            return if long { Blockwise::Ask(range) } else { Blockwise::Useless };
+        };
+        let range = offset..range.end.min(attr.size);
+        if attr.size <= ahead::FILE_BYTES_MAX || range.is_empty() {
+            return Blockwise::Useless;
+        }
+        match self.blocks.find(ino, attr.data_version, &range) {
+            Some(blocks) => Blockwise::Known(BlockMap {
+                offset,
+                blocks,
+                len: u32::try_from(range.end - offset).unwrap_or(len),
+                size: attr.size,
+                data_version: attr.data_version,
+                epoch: self.epoch(),
+            }),
+            None if self.blocks.is_asked(ino, &range) => Blockwise::Coming,
+            None => {
+                let question = Blocks::question(&range);
+                // What cannot be kept is not waited for twice.
+                if !waited {
+                    self.blocks.ask(ino, &question);
+                }
+                Blockwise::Ask(question)
+            }
+        }
+    }
+
+    /// Keeps what is of the version that is known to be the last one.
+    pub(super) fn has_heard_blocks(&mut self, ino: InodeId, map: &BlockMap) {
+        let current = self.peek(ino).map(|attr| (attr.data_version, attr.size));
+        if map.epoch == self.epoch() && current == Some((map.data_version, map.size)) {
+            self.blocks.heard(ino, map);
         }
     }
 

@@ -18,6 +18,7 @@ mod names;
 mod wanted;
 
 use super::ahead::Ahead;
+use super::blocks::Blocks;
 use super::contents::Contents;
 use super::strides::Strides;
 use super::{Found, HELD_UP, TAKEN_UP};
@@ -83,6 +84,7 @@ pub(super) struct State {
     wanted: Wanted,
     /// Bytes of files.
     pub(super) contents: Contents,
+    pub(super) blocks: Blocks,
     pub(super) ahead: Ahead,
     pub(super) strides: Strides,
 }
@@ -281,6 +283,7 @@ impl State {
         if self.epoch != epoch {
             self.epoch = epoch;
             self.contents.clear();
+            self.blocks.clear();
             self.holdings.renumber();
         }
     }
@@ -288,6 +291,7 @@ impl State {
     /// Nothing that was heard counts any more; the leases do.
     pub(super) fn forget_all(&mut self) {
         self.contents.clear();
+        self.blocks.clear();
         for node in self.nodes.values_mut() {
             node.forget();
         }

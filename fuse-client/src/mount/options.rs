@@ -4,6 +4,7 @@
 //! and mean nothing here. Anything else that is not known is an error, so that a typing mistake in
 //! fstab does not go unnoticed.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,10 +13,16 @@ use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::size::ByteSize;
 use nix::mount::MsFlags;
 
+use crate::disk;
+
 /// How long a soft mount waits for its server, where `timeout=` says nothing.
 pub const SOFT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// How far ahead the kernel reads, where `readahead=` says nothing.
 pub const READAHEAD_DEFAULT: ByteSize = ByteSize(4 << 20);
+const READAHEAD_MIN: ByteSize = ByteSize(4096);
+const READAHEAD_MAX: ByteSize = ByteSize(1 << 30);
+/// More than any disk has.
+const CACHE_SIZE_MAX: ByteSize = ByteSize(1 << 60);
 
 /// What a mount is asked to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +45,10 @@ pub struct MountOptions {
     pub readahead: ByteSize,
     /// `threads=N`: threads that read requests. `None`: as the machine's processors suggest.
     pub threads: Option<usize>,
+    /// `cache=DIR`: a directory of a local disk where blocks of files are kept. `None`: none is.
+    pub cache: Option<PathBuf>,
+    /// `cache-size=SIZE`: what they may take up there.
+    pub cache_size: ByteSize,
     /// `tls_ca=FILE`: the authority that signed the server's certificate.
     pub tls_ca: Option<PathBuf>,
     /// `tls_cert=FILE`: our certificate.
@@ -62,6 +73,8 @@ impl Default for MountOptions {
             foreground: false,
             readahead: READAHEAD_DEFAULT,
             threads: None,
+            cache: None,
+            cache_size: disk::SIZE_DEFAULT,
             tls_ca: None,
             tls_cert: None,
             tls_key: None,
@@ -86,10 +99,11 @@ impl MountOptions {
     /// `Invalid`, naming the option and what it takes.
     pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut options = Self::default();
-        let (mut soft, mut timeout) = (false, None);
+        let (mut soft, mut timeout, mut cache_size) = (false, None, None);
         for word in words.into_iter().map(str::trim).filter(|word| !word.is_empty()) {
             match word.split_once('=') {
                 Some(("timeout" | "timeo", value)) => timeout = Some(seconds(word, value)?),
+                Some(("cache-size", value)) => cache_size = Some(size(word, value, disk::SIZE_MIN..=CACHE_SIZE_MAX)?),
                 Some((name, value)) => options.value(word, name, value)?,
                 None => match word {
                     "soft" => soft = true,
@@ -107,6 +121,12 @@ impl MountOptions {
                 ));
             }
         }
+        if cache_size.is_some() && options.cache.is_none() {
+            return Err(invalid(
+                "mount option cache-size= counts only together with cache=DIR; add that or leave it out".into(),
+            ));
+        }
+        options.cache_size = cache_size.unwrap_or(options.cache_size);
         Ok(options)
     }
 
@@ -168,13 +188,11 @@ impl MountOptions {
             "tls_key" => self.tls_key = file()?,
             "token_file" => self.token_file = file()?,
             "log" => self.log = file()?,
-            "readahead" => {
-                let size: ByteSize = value.parse().map_err(|error| invalid(format!("mount option {word}: {error}")))?;
-                if !(4096..=1 << 30).contains(&size.bytes()) {
-                    return Err(invalid(format!("mount option {word}: use 4KiB to 1GiB")));
-                }
-                self.readahead = size;
+            "cache" if value.is_empty() => {
+                return Err(invalid("mount option cache= needs a directory of a local disk".to_owned()));
             }
+            "cache" => self.cache = Some(PathBuf::from(value)),
+            "readahead" => self.readahead = size(word, value, READAHEAD_MIN..=READAHEAD_MAX)?,
             "threads" => {
                 let threads = value.parse().ok().filter(|threads| (1..=64).contains(threads));
                 self.threads = Some(threads.ok_or_else(|| invalid(format!("mount option {word}: use 1 to 64")))?);
@@ -201,15 +219,23 @@ fn seconds(word: &str, value: &str) -> Result<Duration> {
     secs.map(Duration::from_secs).ok_or_else(|| invalid(format!("mount option {word}: use 1 to 86400 seconds")))
 }
 
+fn size(word: &str, value: &str, allowed: RangeInclusive<ByteSize>) -> Result<ByteSize> {
+    let size: ByteSize = value.parse().map_err(|error| invalid(format!("mount option {word}: {error}")))?;
+    if allowed.contains(&size) {
+        return Ok(size);
+    }
+    Err(invalid(format!("mount option {word}: use {} to {}", allowed.start(), allowed.end())))
+}
+
 fn invalid(message: String) -> Error {
     Error::new(ErrorKind::Invalid, message)
 }
 
 fn unknown(word: &str) -> Error {
     invalid(format!(
-        "unknown mount option {word:?}; known are ro, rw, exclusive, shared, suid, nosuid, dev, nodev, exec, noexec, sync, async, dirsync, \
-         noatime, hard, soft, timeout=SECONDS, fg, readahead=SIZE, threads=N, tls_ca=, tls_cert=, tls_key=, \
-         token_file= and log="
+        "unknown mount option {word:?}; known are ro, rw, exclusive, shared, suid, nosuid, dev, nodev, exec, noexec, \
+         sync, async, dirsync, noatime, hard, soft, timeout=SECONDS, fg, readahead=SIZE, threads=N, cache=DIR, \
+         cache-size=SIZE, tls_ca=, tls_cert=, tls_key=, token_file= and log="
     ))
 }
 

@@ -26,6 +26,7 @@ use super::point::MountPoint;
 use super::record::MountRecord;
 use super::source::MountSource;
 use super::{readahead, table};
+use crate::disk::DiskCache;
 use crate::fs::FileSystem;
 use crate::fuse::{Connection, Device, Ended, Notifier, Settings};
 use crate::stats::{MountFigures, SessionFigures, Stats};
@@ -114,10 +115,12 @@ impl Mount {
     /// # Errors
     /// `NotFound`: no such volume, subdirectory or mount point. `InUse`: the mount point is busy.
     /// `Unavailable`: no `/dev/fuse`, or the server cannot be reached. `Denied`: not root, or the
-    /// volume's policy forbids `suid` or `dev`. Others as in [`Session::open`].
+    /// volume's policy forbids `suid` or `dev`. As [`DiskCache::open`], and others as in [`Session::open`].
     pub async fn start(endpoint: &Endpoint, config: &MountConfig, bulk: &Handle) -> Result<Self> {
         let point = MountPoint::check(&config.point)?;
         let device = Device::open().map_err(|error| no_device(&error).because(error))?;
+        let size = config.options.cache_size;
+        let disk = config.options.cache.as_ref().map(|dir| DiskCache::open(dir, size, bulk.clone())).transpose()?;
         let events = Arc::new(MountEvents::default());
         let options = SessionOptions {
             host: config.host.clone(),
@@ -130,7 +133,7 @@ impl Mount {
         };
         let opened = Session::open(endpoint, &config.source.volume, options, Arc::clone(&events) as _);
         let session = opened.await?;
-        let mounted = Self::mount(endpoint, config, &point, device, session.clone(), &events).await;
+        let mounted = Self::mount(endpoint, config, &point, device, (session.clone(), disk), &events).await;
         if mounted.is_err() {
             // The reason why it could not be mounted counts, not how the session ends.
             let _ = tokio::time::timeout(BUSY_DEADLINE, session.close()).await;
@@ -143,7 +146,7 @@ impl Mount {
         config: &MountConfig,
         point: &MountPoint,
         device: Device,
-        session: Session,
+        (session, disk): (Session, Option<Arc<DiskCache>>),
         events: &MountEvents,
     ) -> Result<Self> {
         let info = session.info();
@@ -152,6 +155,9 @@ impl Mount {
         let source = MountSource { server: Some(endpoint.address.clone()), ..config.source.clone() }.to_string();
         mount_kernel(&device, &source, point.path(), flags)?;
         let fs = FileSystem::with_versions(session, root, Arc::clone(&events.memory), Arc::clone(&events.versions));
+        if let Some(disk) = disk {
+            fs.read_through(disk);
+        }
         let stats = Arc::new(Stats::default());
         let mut settings = Settings::default();
         settings.alone = config.options.exclusive;
@@ -295,6 +301,7 @@ fn tell_figures(fs: FileSystem, stats: Arc<Stats>, record: MountRecord) -> impl 
             age_us: micros(begun.elapsed()),
             requests: stats.snapshot(),
             memory: fs.memory_figures(),
+            cache: fs.cache_figures(),
             session: SessionFigures {
                 connected: session.connected,
                 reconnects: session.reconnects,

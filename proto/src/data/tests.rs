@@ -13,7 +13,7 @@ fn piece(offset: u64, data: &[u8]) -> v1::ReadPiece {
 }
 
 fn answer(pieces: Vec<v1::ReadPiece>, len: u32) -> v1::ReadResponse {
-    v1::ReadResponse { pieces, len, size: 1000, data_version: 1 }
+    v1::ReadResponse { pieces, len, size: 1000, data_version: 1, epoch: 1 }
 }
 
 proptest! {

@@ -3,22 +3,24 @@
 use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind};
 use holdfast_core::hash::Framed;
-use holdfast_core::id::StageId;
-use holdfast_core::limits::{INLINE_BYTES_MAX, IO_BYTES_MAX};
+use holdfast_core::id::{Epoch, StageId};
+use holdfast_core::limits::{BLOCKS_RANGE_MAX, INLINE_BYTES_MAX, IO_BYTES_MAX};
 use holdfast_proto::attr::inode;
 use holdfast_proto::data::frame_hashes;
 use holdfast_proto::metadata::session_of;
+use holdfast_proto::v1;
 use holdfast_proto::v1::data_server::Data;
 use holdfast_proto::v1::{
-    FileBeginning, RangeContent, ReadFilesRequest, ReadFilesResponse, ReadPiece, ReadRangesRequest, ReadRangesResponse,
-    ReadRequest, ReadResponse, SeekRequest, SeekResponse, StageRequest, StageResponse,
+    BlocksRequest, BlocksResponse, FileBeginning, RangeContent, ReadFilesRequest, ReadFilesResponse, ReadPiece,
+    ReadRangesRequest, ReadRangesResponse, ReadRequest, ReadResponse, SeekRequest, SeekResponse, StageRequest,
+    StageResponse,
 };
 use tokio::task::block_in_place;
 use tonic::{Request, Response, Status};
 
 use super::{Service, status};
 use crate::config::invalid;
-use crate::store::ReadResult;
+use crate::store::{BlocksResult, ReadResult};
 
 /// Files whose beginnings are read at a time, at most.
 const FILES_MAX: usize = 256;
@@ -36,7 +38,7 @@ impl Data for Service {
         }
         let read = || owner.store().read(ino, offset, len);
         let read = if len as usize > INLINE_BYTES_MAX { block_in_place(read) } else { read() }.map_err(status)?;
-        Ok(Response::new(to_wire(read)))
+        Ok(Response::new(to_wire(owner.store().epoch(), read)))
     }
 
     async fn read_files(&self, request: Request<ReadFilesRequest>) -> Result<Response<ReadFilesResponse>, Status> {
@@ -60,7 +62,7 @@ impl Data for Service {
                     break;
                 }
                 room -= read.len;
-                files.push(FileBeginning { ino: ino.0, content: Some(to_wire(read)) });
+                files.push(FileBeginning { ino: ino.0, content: Some(to_wire(owner.store().epoch(), read)) });
             }
             files
         });
@@ -83,9 +85,30 @@ impl Data for Service {
         let ranges = ranges.into_iter().map(range).collect::<Result<Vec<_>, _>>().map_err(status)?;
         let read = block_in_place(|| owner.store().read_ranges(&ranges));
         let content = |(index, read): (u32, Result<ReadResult, Error>)| {
-            read.ok().map(|read| RangeContent { index, content: Some(to_wire(read)) })
+            read.ok().map(|read| RangeContent { index, content: Some(to_wire(owner.store().epoch(), read)) })
         };
         Ok(Response::new(ReadRangesResponse { contents: (0..).zip(read).filter_map(content).collect() }))
+    }
+
+    async fn blocks(&self, request: Request<BlocksRequest>) -> Result<Response<BlocksResponse>, Status> {
+        let owner = self.reader(&request).await?;
+        let BlocksRequest { ino, offset, len } = request.into_inner();
+        let ino = inode(ino).map_err(status)?;
+        if len as usize > BLOCKS_RANGE_MAX {
+            return Err(status(invalid(format!(
+                "the blocks of {len} bytes are too many; ask for those of at most {BLOCKS_RANGE_MAX}"
+            ))));
+        }
+        let BlocksResult { blocks, len, size, data_version } =
+            block_in_place(|| owner.store().blocks(ino, offset, len)).map_err(status)?;
+        let blocks = blocks.into_iter().map(|block| v1::Block {
+            offset: block.offset,
+            len: block.len,
+            blake3: block.hash.map_or_else(Bytes::new, |hash| Bytes::copy_from_slice(&hash.0)),
+        });
+        let epoch = owner.store().epoch().0;
+        let blocks = blocks.collect();
+        Ok(Response::new(BlocksResponse { blocks, len, size, data_version: data_version.0, epoch }))
     }
 
     async fn stage(&self, request: Request<StageRequest>) -> Result<Response<StageResponse>, Status> {
@@ -121,11 +144,17 @@ impl Data for Service {
     }
 }
 
-fn to_wire(read: ReadResult) -> ReadResponse {
+fn to_wire(epoch: Epoch, read: ReadResult) -> ReadResponse {
     let pieces = read.pieces.into_iter().map(|piece| ReadPiece {
         offset: piece.offset,
         data: piece.data,
         blake3: Bytes::copy_from_slice(&piece.hash.0),
     });
-    ReadResponse { pieces: pieces.collect(), len: read.len, size: read.size, data_version: read.data_version.0 }
+    ReadResponse {
+        pieces: pieces.collect(),
+        len: read.len,
+        size: read.size,
+        data_version: read.data_version.0,
+        epoch: epoch.0,
+    }
 }

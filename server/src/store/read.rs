@@ -7,13 +7,13 @@ use holdfast_core::attr::Attr;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::hash::FrameHash;
 use holdfast_core::id::{DirCookie, InodeId};
-use holdfast_core::limits::IO_BYTES_MAX;
+use holdfast_core::limits::{BLOCK_BYTES_MIN, BLOCKS_MAX, BLOCKS_RANGE_MAX, IO_BYTES_MAX};
 use holdfast_core::name::{FileName, XattrName};
 
-use super::{DirPage, Piece, ReadResult, Store};
+use super::{Block, BlocksResult, DirPage, Piece, ReadResult, Store};
 use crate::meta::keys;
 use crate::meta::query::content::{ReadPlan, SeekFor, SeekStep};
-use crate::meta::query::{attributes, content, names};
+use crate::meta::query::{Extent, attributes, content, names};
 use crate::meta::record::extent::Content;
 use crate::segment::Wanted;
 
@@ -140,6 +140,32 @@ impl Store {
         plans.into_iter().zip(ranges).map(read).collect()
     }
 
+    /// Names the blocks of up to `len` bytes, at most 16 MiB, without reading a segment: the metadata has the
+    /// checksum of each frame.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), but nothing is found damaged.
+    pub fn blocks(&self, ino: InodeId, offset: u64, len: u32) -> Result<BlocksResult> {
+        if len as usize > BLOCKS_RANGE_MAX {
+            let message =
+                format!("blocks of {len} bytes cannot be named at a time; ask for at most {BLOCKS_RANGE_MAX}");
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let plan = self.ask(|view| content::plan_blocks(view, ino, offset, u64::from(len), BLOCKS_MAX))?;
+        let mut blocks: Vec<Block> = Vec::with_capacity(plan.extents.len());
+        for extent in &plan.extents {
+            let block = block(extent, plan.size);
+            match blocks.last_mut() {
+                Some(before) if before.hash.is_none() && block.hash.is_none() && before.end() == block.offset => {
+                    before.len = before.len.saturating_add(block.len);
+                }
+                _ => blocks.push(block),
+            }
+        }
+        let len = u32::try_from(plan.len).unwrap_or(len);
+        Ok(BlocksResult { blocks, len, size: plan.size, data_version: plan.data_version })
+    }
+
     fn plan(&self, ino: InodeId, offset: u64, len: u32) -> Result<ReadPlan> {
         self.ask(|view| content::plan_read(view, ino, offset, u64::from(len)))
     }
@@ -174,6 +200,20 @@ impl Store {
             }
         }
     }
+}
+
+/// An extent of data as a block. Short ones have no name, unless the file ends with it: else who has all the
+/// others would still have to ask for that one.
+fn block(extent: &Extent, size: u64) -> Block {
+    let len = u32::try_from(extent.content.len()).unwrap_or(u32::MAX);
+    let worth_it = len as usize >= BLOCK_BYTES_MIN || extent.end() == size;
+    let hash = match &extent.content {
+        Content::Framed { frame, skip: 0, len } if worth_it && *len == frame.len => Some(frame.hash),
+        // Only frames have a checksum in the metadata; but these bytes came with it.
+        Content::Inline(bytes) if worth_it => Some(FrameHash::of(bytes)),
+        Content::Inline(_) | Content::Framed { .. } | Content::Reserved { .. } => None,
+    };
+    Block { offset: extent.start, len, hash }
 }
 
 /// What a plan needs from the segments.

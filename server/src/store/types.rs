@@ -97,6 +97,38 @@ pub struct ReadResult {
     pub data_version: DataVersion,
 }
 
+/// A stretch of a file that is data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Offset in the file.
+    pub offset: u64,
+    /// Bytes.
+    pub len: u32,
+    /// BLAKE3 of all of it; `None`: it is too short to be worth one, or a part of a frame.
+    pub hash: Option<FrameHash>,
+}
+
+impl Block {
+    /// The byte after the last.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.offset.saturating_add(self.len as u64)
+    }
+}
+
+/// What a range of a file consists of. What no block covers, within `len`, reads as zeros.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlocksResult {
+    /// In order of offset, without overlap; the first may begin before the range, the last end behind it.
+    pub blocks: Vec<Block>,
+    /// Bytes of the range that this tells of.
+    pub len: u32,
+    /// Size of the file.
+    pub size: u64,
+    /// Version of its content.
+    pub data_version: DataVersion,
+}
+
 /// What a commit made durable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Committed {

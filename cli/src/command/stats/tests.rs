@@ -18,7 +18,16 @@ fn figures(age_us: u64, lookups: CallFigures) -> MountFigures {
     let session =
         SessionFigures { connected: true, pending_changes: 7, pending_bytes: 2048, ..SessionFigures::default() };
     let memory = MemoryFigures { shared: 1200, exclusive: 3, inodes: 4000 };
-    MountFigures { source: "s:/v".into(), point: "/mnt".into(), pid: 7, age_us, requests, memory, session }
+    let cache = CacheFigures {
+        directory: "/cache".into(),
+        bytes_max: 10 << 30,
+        bytes_held: 1 << 30,
+        hits: age_us / 1000,
+        bad: 1,
+        ..CacheFigures::default()
+    };
+    let cache = Some(cache);
+    MountFigures { source: "s:/v".into(), point: "/mnt".into(), pid: 7, age_us, requests, memory, cache, session }
 }
 
 #[test]
@@ -39,6 +48,9 @@ fn a_look_shows_the_whole_life_and_the_next_one_what_came_since() {
     assert_eq!((lookups.mean_us, lookups.p50_us), (Some(10.0), Some(16.384)));
     assert_eq!((later.bytes_read, later.recalls), (1000, 0));
     let text = later.text();
+    let cache =
+        "cache:    1,000 blocks found, 0 not, 0 B read, 0 B written, 0 evicted, 0 bad; 1 GiB of 10 GiB in /cache";
+    assert!(text.contains(cache), "{text}");
     assert!(text.contains("in the last 1.00 s") && text.contains("50 %"), "{text}");
 }
 

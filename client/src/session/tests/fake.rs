@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-use super::content::content;
+use super::content::{beginning, blocks, content, of_range};
 use crate::endpoint::{Endpoint, ServerAddress};
 
 mod names;
@@ -448,6 +448,11 @@ impl Data for Service {
         Ok(Response::new(content(read.offset, vec![b'x'; read.len as usize], 1 << 20, damaged)))
     }
 
+    async fn blocks(&self, request: Request<v1::BlocksRequest>) -> Result<Response<v1::BlocksResponse>, Status> {
+        self.session(&request)?;
+        Ok(Response::new(blocks(request.get_ref())))
+    }
+
     async fn read_ranges(
         &self,
         request: Request<v1::ReadRangesRequest>,
@@ -455,10 +460,8 @@ impl Data for Service {
         self.session(&request)?;
         let ranges = request.into_inner().ranges;
         self.world.lock().together.push(ranges.len());
-        let contents = (0..).zip(ranges).filter(|(_, range)| range.ino != DAMAGED).map(|(index, range)| {
-            let content = content(range.offset, vec![b'x'; range.len as usize], 1 << 20, false);
-            v1::RangeContent { index, content: Some(content) }
-        });
+        let sound = (0..).zip(ranges).filter(|(_, range)| range.ino != DAMAGED);
+        let contents = sound.map(|(index, range)| v1::RangeContent { index, content: Some(of_range(&range)) });
         Ok(Response::new(v1::ReadRangesResponse { contents: contents.collect() }))
     }
 
@@ -467,11 +470,7 @@ impl Data for Service {
         request: Request<v1::ReadFilesRequest>,
     ) -> Result<Response<v1::ReadFilesResponse>, Status> {
         self.session(&request)?;
-        let files = request.into_inner().inos.into_iter().map(|ino| {
-            let data = ino.to_string().into_bytes();
-            let size = data.len() as u64;
-            v1::FileBeginning { ino, content: Some(content(0, data, size, ino == DAMAGED)) }
-        });
+        let files = request.into_inner().inos.into_iter().map(|ino| beginning(ino, ino == DAMAGED));
         Ok(Response::new(v1::ReadFilesResponse { files: files.collect() }))
     }
 

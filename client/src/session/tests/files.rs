@@ -154,3 +154,14 @@ async fn latency() {
     reads.sort_unstable();
     println!("getattr: p50 {:?}, p99 {:?}", reads[150], reads[296]);
 }
+
+#[tokio::test]
+async fn blocks_are_asked_of_a_server_that_names_them() {
+    let fake = Fake::start().await;
+    let session = open(&fake).await;
+    let map = session.blocks(FILE, 10, 100).await.unwrap().unwrap();
+    assert_eq!((map.offset, map.end(), map.blocks.len()), (10, 110, 1));
+    let older = Fake::start().await;
+    older.cheer(|mood| mood.protocol = Some(3));
+    assert_eq!(open(&older).await.blocks(FILE, 10, 100).await.unwrap(), None);
+}

@@ -27,6 +27,7 @@ impl State {
     pub(in crate::memory) fn lost(&mut self) -> Vec<(InodeId, Instant)> {
         self.holdings.lost();
         self.contents.clear();
+        self.blocks.clear();
         let now = Instant::now();
         let told = self.nodes.drain().filter_map(|(ino, node)| Some((ino, node.believed(now).attributes?)));
         told.collect()

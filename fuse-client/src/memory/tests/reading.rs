@@ -1,6 +1,6 @@
 //! Bytes of files from memory.
 
-use holdfast_client::{Piece, ReadData};
+use holdfast_client::{Block, Piece, ReadData};
 
 use super::*;
 
@@ -19,6 +19,7 @@ fn content(attr: &Attr, text: &'static str) -> ReadData {
         len,
         size: attr.size,
         data_version: attr.data_version,
+        epoch: Epoch::default(),
     }
 }
 
@@ -110,6 +111,7 @@ fn parts_of_a_large_file_are_read_ahead_and_counted_only_as_what_they_are() {
         len: part.len,
         size: large.size,
         data_version: version,
+        epoch: Epoch::default(),
     };
     let mut parts = Vec::new();
     for nth in 0..4 {
@@ -124,4 +126,43 @@ fn parts_of_a_large_file_are_read_ahead_and_counted_only_as_what_they_are() {
     // Of another version, or not to be had: it is asked for.
     state.part_read(&parts[1], state.epoch(), Some(&data(&parts[1], DataVersion(99))));
     assert!(matches!(state.read(FILE, parts[1].offset, 100).0, Bytewise::Unknown(_)));
+}
+
+#[test]
+fn blocks_are_known_under_a_lease_and_of_the_last_version() {
+    let large = |version| Attr { size: 10 << 20, data_version: DataVersion(version), ..file() };
+    let map = |version, epoch| BlockMap {
+        offset: 0,
+        blocks: vec![Block { offset: 0, len: 5, hash: None }],
+        len: 4 << 20,
+        size: 10 << 20,
+        data_version: DataVersion(version),
+        epoch,
+    };
+    let mut state = State::default();
+    let asked = Blockwise::Ask(0..1 << 20);
+    assert_eq!(state.blocks(true, FILE, (0, 1 << 20), true), asked, "nothing is remembered");
+    assert_eq!(state.blocks(true, FILE, (0, 4096), true), Blockwise::Useless);
+    looked_up(&mut state, "a", Some(large(3)), &[DIR, FILE]);
+    let question = Blockwise::Ask(0..4 << 20);
+    assert_eq!(state.blocks(true, FILE, (100, 50), true), question);
+    state.has_heard_blocks(FILE, &map(2, Epoch::default()));
+    state.has_heard_blocks(FILE, &map(3, Epoch(9)));
+    assert_eq!(state.blocks(true, FILE, (100, 50), true), question, "of another version, and of another owner");
+    state.has_heard_blocks(FILE, &map(3, Epoch::default()));
+    let Blockwise::Known(known) = state.blocks(true, FILE, (2, 50), true) else { panic!("it was told") };
+    assert_eq!((known.offset, known.len, known.blocks.len(), known.data_version), (2, 50, 1, DataVersion(3)));
+    assert_eq!(state.blocks(false, FILE, (0, 1 << 20), true), asked, "the session is not trusted");
+    // Others wait for who asks first, and nobody waits twice.
+    assert_eq!(state.blocks(true, FILE, (5 << 20, 50), false), Blockwise::Ask(4 << 20..8 << 20));
+    assert_eq!(state.blocks(true, FILE, (4 << 20, 50), false), Blockwise::Coming);
+    state.blocks.asked(FILE, &(4 << 20..8 << 20));
+    assert_eq!(state.blocks(true, FILE, (4 << 20, 50), true), Blockwise::Ask(4 << 20..8 << 20));
+    assert_eq!(state.blocks(true, FILE, (4 << 20, 50), true), Blockwise::Ask(4 << 20..8 << 20));
+    state.recalled(FILE, None);
+    assert_eq!(state.blocks(true, FILE, (0, 1 << 20), true), asked, "the lease is gone");
+    looked_up(&mut state, "a", Some(large(4)), &[FILE]);
+    assert_eq!(state.blocks(true, FILE, (0, 50), true), question, "somebody has changed it");
+    looked_up(&mut state, "a", Some(Attr { size: 64 << 10, ..file() }), &[FILE]);
+    assert_eq!(state.blocks(true, FILE, (0, 64 << 10), true), Blockwise::Useless, "a small file");
 }

@@ -41,12 +41,24 @@ fn values_are_checked_and_named() {
     assert!(error("readahead=1").contains("readahead=1"));
     assert!(error("threads=0").contains("threads=0"));
     assert!(error("tls_ca=").contains("tls_ca="));
+    assert!(error("readahead=2GiB").contains("1 GiB"));
+}
+
+#[test]
+fn a_cache_has_a_directory_and_a_size() {
+    let options = MountOptions::parse("cache=/var/cache/holdfast").unwrap();
+    assert_eq!((options.cache, options.cache_size), (Some("/var/cache/holdfast".into()), ByteSize(10 << 30)));
+    assert_eq!(MountOptions::parse("cache-size=1.5TiB,cache=/c").unwrap().cache_size, ByteSize(3 << 39));
+    assert!(error("cache-size=1GiB").contains("cache=DIR"));
+    assert!(error("cache=").contains("directory"));
+    assert!(error("cache=/c,cache-size=1MiB").contains("64 MiB"));
+    assert!(error("cache=/c,cache-size=large").contains("cache-size=large"));
 }
 
 #[test]
 fn what_is_not_known_is_refused() {
     assert!(error("ro,noexce").contains("noexce"));
-    assert!(error("cache=yes").contains("cache=yes"));
+    assert!(error("caching=yes").contains("caching=yes"));
     assert!(error("strictatime").contains("relatime"));
     assert!(error("remount").contains("unmount"));
 }

@@ -57,6 +57,25 @@ pub fn plan_read(view: View<'_>, ino: InodeId, offset: u64, len: u64) -> Result<
     })
 }
 
+/// Plans what to tell of a range's blocks: as [`plan_read`], with whole extents. Where there are more than
+/// `max` it ends behind the last one.
+///
+/// # Errors
+/// `NoEntry`, `IsDirectory`, `Invalid`.
+pub fn plan_blocks(view: View<'_>, ino: InodeId, offset: u64, len: u64, max: usize) -> Result<ReadPlan> {
+    let inode = regular(view, ino)?;
+    let mut end = offset.saturating_add(len).min(inode.size);
+    let mut extents = match inode.data {
+        Some(data) => view.extents(data, offset, end, max)?,
+        None => Vec::new(),
+    };
+    if extents.len() == max {
+        end = extents.last().map_or(end, |last| last.end().min(end));
+    }
+    extents.retain(|extent| !matches!(extent.content, Content::Reserved { .. }));
+    Ok(ReadPlan { extents, len: end.saturating_sub(offset), size: inode.size, data_version: inode.data_version })
+}
+
 /// What lseek(2) looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SeekFor {

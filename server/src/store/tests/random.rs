@@ -101,6 +101,25 @@ fn copy(volume: &Volume, inos: &[InodeId], models: &mut [Vec<u8>], file: usize, 
     }
 }
 
+/// The blocks of a file are named for what they are, and what none covers is zeros.
+fn blocks_are_right(volume: &Volume, ino: InodeId, model: &[u8]) {
+    let told = volume.store.blocks(ino, 0, 1 << 20).unwrap();
+    assert_eq!((u64::from(told.len), told.size), (model.len() as u64, model.len() as u64));
+    let mut at = 0;
+    for block in &told.blocks {
+        let (start, end) = (index(block.offset), index(block.end()));
+        assert!(model[at..start].iter().all(|byte| *byte == 0), "a hole at {at}");
+        assert!(block.hash.is_none_or(|hash| hash.matches(&model[start..end])), "{block:?}");
+        at = end;
+    }
+    assert!(model[at..].iter().all(|byte| *byte == 0), "a hole at {at}");
+    if let Some(some) = told.blocks.get(told.blocks.len() / 2) {
+        let part = volume.store.blocks(ino, some.end() - 1, 1).unwrap();
+        let within = |block: &&crate::store::Block| block.hash.is_none() || part.blocks == [**block];
+        assert!(Some(some).filter(within).is_some(), "{some:?} from its middle is {part:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -150,6 +169,7 @@ proptest! {
             volume.sound();
             for (ino, model) in inos.iter().zip(&models) {
                 prop_assert!(volume.content(*ino) == *model, "after change {number}");
+                blocks_are_right(&volume, *ino, model);
             }
             let model = &models[file];
             if let Ok(hole) = volume.store.seek(ino, 0, true) {
