@@ -268,6 +268,11 @@ impl Memory {
     /// dropped as fast as it can be.
     pub fn lost(&self) {
         let told = self.inner.state.lock().lost();
+        self.drop_told(told);
+    }
+
+    /// Drops attributes that the kernel was told, as fast as it can be.
+    fn drop_told(&self, told: Vec<(InodeId, Instant)>) {
         let Some(kernel) = self.kernel.get() else { return };
         for (ino, told) in told {
             let inner = Arc::clone(&self.inner);
@@ -356,6 +361,11 @@ impl LeaseEvents for Memory {
 
     fn broken(&self) {
         self.inner.state.lock().forget_all();
+    }
+
+    fn distrusted(&self) {
+        let told = self.inner.state.lock().all_told();
+        self.drop_told(told);
     }
 
     fn touched(&self, ino: InodeId, atime: Option<Timestamp>) {

@@ -68,6 +68,10 @@ impl LeaseEvents for Told {
         self.leases.lock().push("broken".to_owned());
     }
 
+    fn distrusted(&self) {
+        self.leases.lock().push("distrusted".to_owned());
+    }
+
     fn misread(&self, _op: &Op) {
         self.leases.lock().push("misread".to_owned());
     }
