@@ -37,6 +37,9 @@ use crate::session::state::{Introduction, StageJob, State, Terms};
 /// How long the server may take to answer Hello. Waiting for other sessions after a restart comes
 /// later: they are welcomed at once.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest Hello: it names every lease, and those of a full memory take more than other messages may. The
+/// server takes as much.
+const HELLO_BYTES_MAX: usize = 8 << 20;
 /// A stream that lived this long was a success: the next attempt does not wait.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// How long an operation that nobody waits for may wait for company.
@@ -92,7 +95,7 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
     let outbound = Outbound { shared: Arc::clone(shared), generation };
     let hello_sent = shared.now();
     let greet = async {
-        let mut client = limited!(SessionClient::new(control));
+        let mut client = limited!(SessionClient::new(control)).max_encoding_message_size(HELLO_BYTES_MAX);
         let request = shared.connector.request(outbound);
         let mut inbound = client.control(request).await.map_err(from_status)?.into_inner();
         let first = inbound.message().await.map_err(from_status)?;

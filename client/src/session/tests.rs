@@ -39,6 +39,8 @@ struct Told {
     invalidations: Mutex<Vec<(Invalidation, InvalidateDone)>>,
     lost: Mutex<Vec<Vec<InodeId>>>,
     recalled: Mutex<Vec<InodeId>>,
+    /// Leases beside the one on [`FILE`].
+    more_leases: Mutex<Vec<(InodeId, LeaseMode)>>,
     /// What was said of leases, in order.
     leases: Mutex<Vec<String>>,
 }
@@ -59,7 +61,9 @@ impl SessionEvents for Told {
 
 impl LeaseEvents for Told {
     fn held(&self) -> Vec<(InodeId, LeaseMode)> {
-        vec![(FILE, LeaseMode::Shared)]
+        let mut held = self.more_leases.lock().clone();
+        held.push((FILE, LeaseMode::Shared));
+        held
     }
 
     fn welcomed(&self, _epoch: Epoch) {}

@@ -249,6 +249,19 @@ async fn who_knows_nothing_of_its_users_says_so() {
     fake.until(|world| world.heard.contains(&Said::Description(empty.clone())).then_some(())).await;
 }
 
+#[tokio::test]
+async fn a_session_with_a_full_memory_comes_back() {
+    const LEASES: u64 = 100_000;
+    let fake = Fake::start().await;
+    let (session, told) = open_with(&fake, SessionOptions::default()).await;
+    // Numbers as long as those of inodes that the session has made itself.
+    *told.more_leases.lock() = (1..LEASES).map(|at| (InodeId((1 << 56) + at), LeaseMode::Exclusive)).collect();
+    fake.cut();
+    submit(&session, create(b"a")).await.unwrap();
+    let last = fake.with(|world| hellos(world)).pop().unwrap();
+    assert_eq!((last.resume, last.held_leases.len() as u64), (true, LEASES));
+}
+
 /// Goes on by itself, and jumps when it is told to.
 #[derive(Debug, Default)]
 struct Jumping(std::sync::atomic::AtomicU64);
