@@ -126,7 +126,7 @@ impl Fake {
         let service = Service { world: Arc::clone(&world), changed: changed.clone() };
         let max = crate::channel::MESSAGE_MAX;
         let server = tonic::transport::Server::builder()
-            .add_service(SessionServer::new(service.clone()).max_decoding_message_size(max))
+            .add_service(SessionServer::new(service.clone()).max_decoding_message_size(8 << 20))
             .add_service(NamespaceServer::new(service.clone()))
             .add_service(DataServer::new(service).max_decoding_message_size(max).max_encoding_message_size(max))
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {
