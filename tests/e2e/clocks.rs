@@ -239,9 +239,20 @@ fn a_host_that_slept_for_longer_than_its_lease_shows_nothing_old() {
     let Jumping { pair, b: clocks, .. } = &Jumping::new("sleep of a host", LEASE, "soft,timeout=1");
     prepare(&pair.a.path);
     let open = File::open(pair.b.at("d/content")).unwrap();
-    assert!(all(&look(&pair.b.path, &open), &Shows::Old));
-    // Longer than its kernel believes names: what it is asked for now it answers from memory.
-    thread::sleep(Duration::from_millis(200));
+    wait::until_true("the host to answer all from memory", wait::SOON, || {
+        let asked = || {
+            let stats = stats_on(&pair.cluster, 1, &pair.b);
+            let of = |kind| count(&stats, kind, "count") - count(&stats, kind, "from_memory");
+            let idle = stats["session"]["pending_changes"] == 0;
+            (idle, ["lookup", "getattr", "read"].map(of))
+        };
+        let before = asked();
+        assert!(all(&look(&pair.b.path, &open), &Shows::Old));
+        // Longer than its kernel believes names: it asks for them again.
+        thread::sleep(Duration::from_millis(200));
+        assert!(all(&look(&pair.b.path, &open), &Shows::Old));
+        before.0 && asked() == before
+    });
     clocks.stop_boot();
     clocks.until_boot_is_read();
     pair.cluster.host(1).cut();
