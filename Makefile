@@ -18,10 +18,10 @@ CARGO := cargo
 # Mounts and namespaces need root.
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env PATH="$$PATH")
 
-.PHONY: help demo test bench programs torture lint fmt build install uninstall
+.PHONY: help demo test bench bench-growth programs torture lint fmt build install uninstall
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: ## Two hosts, two containers, one volume: see it work (ARGS="--verbose")
 	@scripts/deps demo
@@ -53,6 +53,11 @@ bench: ## Figures of a volume on this machine beside its local disk (ARGS="--qui
 	@scripts/deps bench
 	$(CARGO) build --release --locked --workspace --bins
 	$(ROOT) tests/bench/run $(ARGS)
+
+bench-growth: ## How cost grows with files, mounts, volumes and holders (ARGS="--rows files --files 10000,1000000")
+	@scripts/deps bench
+	$(CARGO) build --release --locked --workspace --bins --examples
+	$(ROOT) $(BIN)/examples/growth $(ARGS)
 
 programs: ## git, databases, package managers and copies on a volume that is mounted twice (ARGS="git redis")
 	@scripts/deps programs

@@ -181,8 +181,7 @@ impl Session {
     /// have been given what this session held, so nothing that is cached may be believed.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
-        let now = self.shared().now();
-        self.shared().look(|state| !state.is_over() && now < state.trusted_until)
+        self.shared().is_trusted()
     }
 
     /// For how long [`is_trusted`](Self::is_trusted) holds if nothing more is heard; zero: it does not.

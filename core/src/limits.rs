@@ -29,6 +29,9 @@ pub const QUOTA_BYTES_MAX: u64 = 1 << 60;
 pub const INLINE_BYTES_MAX: usize = 64 << 10;
 /// Longest frame: the piece of data with a checksum of its own, read and verified as a whole.
 pub const FRAME_BYTES_MAX: usize = 64 << 10;
+/// Longest first message of a control stream: it names every open file, lock and lease of a session, and
+/// those of a full memory take more than other messages may.
+pub const HELLO_BYTES_MAX: usize = 8 << 20;
 /// Longest single write, staged data, or read request.
 pub const IO_BYTES_MAX: usize = 1 << 20;
 /// Data of a file that is shorter is not worth a place in a client's disk cache, unless the file ends with it:

@@ -335,6 +335,11 @@ impl Memory {
     /// dropped as fast as it can be.
     pub fn lost(&self) {
         let told = self.inner.state.lock().lost();
+        self.drop_told(told);
+    }
+
+    /// Drops attributes that the kernel was told, as fast as it can be.
+    fn drop_told(&self, told: Vec<(InodeId, Instant)>) {
         let Some(kernel) = self.kernel.get() else { return };
         for (ino, told) in told {
             let inner = Arc::clone(&self.inner);
@@ -423,6 +428,15 @@ impl LeaseEvents for Memory {
 
     fn broken(&self) {
         self.inner.state.lock().forget_all();
+    }
+
+    fn distrusted(&self) {
+        let alone = self.inner.session().is_some_and(|session| session.is_exclusive());
+        let state = self.inner.state.lock();
+        // Who is alone has not noted what the kernel was told.
+        let told = if alone { state.all_known() } else { state.all_told() };
+        drop(state);
+        self.drop_told(told);
     }
 
     fn touched(&self, ino: InodeId, atime: Option<Timestamp>) {

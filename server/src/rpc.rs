@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::error;
-use holdfast_core::limits::MESSAGE_BYTES_MAX;
+use holdfast_core::limits::{HELLO_BYTES_MAX, MESSAGE_BYTES_MAX};
 use holdfast_proto::error::to_status;
 use holdfast_proto::metadata::session_of;
 use holdfast_proto::v1;
@@ -35,8 +35,6 @@ use crate::volume::Owner;
 const STREAMS_MAX: u32 = 256;
 /// Headers of one call, bytes.
 const HEADER_BYTES_MAX: u32 = 16 << 10;
-/// Longest message on a control stream: a Hello that names a full memory's leases, 14 bytes each.
-const HELLO_BYTES_MAX: usize = 8 << 20;
 /// Bytes that a peer may send ahead in one call, and on a connection.
 const STREAM_WINDOW_BYTES: u32 = 16 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;

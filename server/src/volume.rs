@@ -65,7 +65,7 @@ use crate::store::Store;
 const LOCKS_PER_SESSION_MAX: usize = 100_000;
 /// How long an operation waits for the data that it names.
 const STAGE_WAIT_MAX: Duration = Duration::from_secs(30);
-/// A tick that comes so late means that this process stood still: nobody could renew anything.
+/// Ticks come far more often: such a gap means that this process stood still, and nobody could renew anything.
 const PAUSE_MIN: Duration = Duration::from_secs(2);
 
 /// What an owner is told when its volume is opened.
@@ -155,7 +155,8 @@ struct State {
     generations: u64,
     /// Questions to sessions so far.
     questions: u64,
-    last_tick: BootTime,
+    /// When somebody held the lock last.
+    seen: BootTime,
     idle_since: BootTime,
 }
 
@@ -238,7 +239,7 @@ impl Owner {
             arrivals: 0,
             generations: 0,
             questions: 0,
-            last_tick: now,
+            seen: now,
             idle_since: now,
         };
         let owner = Self {
@@ -316,9 +317,8 @@ impl Owner {
 
     /// Time has passed: leases, deadlines, the end of recovery.
     pub(crate) fn tick(&self) {
-        let now = self.clock.boot();
         let mut state = self.lock();
-        self.forgive_pause(&mut state, now);
+        let now = self.clock.boot();
         let mut late: Vec<(SessionId, Leave)> = state
             .members
             .iter()
@@ -364,8 +364,8 @@ impl Owner {
 
     /// Stops serving if nobody has been here for so long; whether it did.
     pub(crate) fn stop_if_idle(&self, idle: Duration) -> bool {
-        let now = self.clock.boot();
         let mut state = self.lock();
+        let now = self.clock.boot();
         let unused = state.members.is_empty() && matches!(state.phase, Phase::Open) && !state.dirty;
         let stop = unused && state.committing.is_none() && now.0.saturating_sub(state.idle_since.0) >= idle;
         if stop {
@@ -430,8 +430,11 @@ impl Owner {
         }
     }
 
+    /// Locks the state. A pause is forgiven before anybody judges or renews by the clock.
     fn lock(&self) -> Guard<'_> {
-        Guard { inner: self.state.lock(), fatal: &self.fatal }
+        let mut state = Guard { inner: self.state.lock(), fatal: &self.fatal };
+        self.forgive_pause(&mut state, self.clock.boot());
+        state
     }
 
     fn consider_recovery(&self, state: &mut State) {
@@ -444,8 +447,8 @@ impl Owner {
 
     /// A process that was stopped for a while received nothing: that time is nobody's fault.
     fn forgive_pause(&self, state: &mut State, now: BootTime) {
-        let pause = now.0.saturating_sub(state.last_tick.0);
-        state.last_tick = now;
+        let pause = now.0.saturating_sub(state.seen.0);
+        state.seen = now;
         if pause < PAUSE_MIN {
             return;
         }

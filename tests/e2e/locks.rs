@@ -19,7 +19,7 @@ fn open(path: &Path) -> File {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).unwrap()
 }
 
-fn try_flock(path: &Path, how: FlockArg) -> Option<Flock<File>> {
+pub(crate) fn try_flock(path: &Path, how: FlockArg) -> Option<Flock<File>> {
     match Flock::lock(open(path), how) {
         Ok(lock) => Some(lock),
         Err((_, error)) => {

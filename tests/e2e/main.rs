@@ -6,6 +6,7 @@
 mod access;
 mod answered;
 mod bench;
+mod clocks;
 mod coherence;
 mod containers;
 mod crash;

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::{Duration, Instant};
 
 use holdfast_tests::cluster::Cluster;
+use holdfast_tests::command::run;
 use holdfast_tests::mount::Mount;
 use holdfast_tests::process::Process;
 use holdfast_tests::scratch::Scratch;
@@ -21,7 +22,13 @@ fn one_host(name: &str) -> (Watchdog, Cluster) {
 }
 
 fn stats(cluster: &Cluster, mount: &Mount) -> Value {
-    let text = cluster.holdfast(&["stats", "--json", &mount.inside.to_string_lossy()]).ok();
+    stats_on(cluster, 0, mount)
+}
+
+pub(crate) fn stats_on(cluster: &Cluster, host: usize, mount: &Mount) -> Value {
+    let mut command = cluster.command(host, "holdfast");
+    command.args(["stats", "--json"]).arg(&mount.inside);
+    let text = run(command).ok();
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
@@ -30,7 +37,7 @@ fn of<'a>(json: &'a Value, kind: &str) -> &'a Value {
     requests.iter().find(|request| request["kind"] == kind).unwrap_or(&Value::Null)
 }
 
-fn count(json: &Value, kind: &str, what: &str) -> u64 {
+pub(crate) fn count(json: &Value, kind: &str, what: &str) -> u64 {
     of(json, kind)[what].as_u64().unwrap_or(0)
 }
 
@@ -130,7 +137,7 @@ fn who_may_not_ask_or_asks_what_is_not_there_is_told() {
     let mut command = host.command("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     command.arg(holdfast_tests::bins::ours("holdfast")).args(["stats", &at]);
-    holdfast_tests::command::run(command).refused(&["only to root"]);
+    run(command).refused(&["only to root"]);
     mount.process.signal(Signal::SIGSTOP);
     let began = Instant::now();
     cluster.holdfast(&["stats", &at]).refused(&["does not answer within 2 s"]);

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::bins;
+use crate::clocks::Clocks;
 use crate::command::{Outcome, run};
 use crate::host::{Host, Lan, STORAGE};
 use crate::model::step::Disturb;
@@ -38,11 +39,14 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// More words for its command line.
     pub words: Vec<String>,
+    /// Clocks of its own.
+    pub clocks: Option<Clocks>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { data: None, words: vec![format!("--lease={}s", LEASE.as_secs()), "--log=info".into()] }
+        let words = vec![format!("--lease={}s", LEASE.as_secs()), "--log=info".into()];
+        Self { data: None, words, clocks: None }
     }
 }
 
@@ -187,6 +191,9 @@ impl Cluster {
             command.arg("--tls-cert").arg(self.tls("server.pem"));
             command.arg("--tls-key").arg(self.tls("server-key.pem"));
         }
+        if let Some(clocks) = &self.options.clocks {
+            clocks.give(&mut command);
+        }
         command
     }
 
@@ -304,7 +311,14 @@ impl Cluster {
     #[track_caller]
     #[must_use]
     pub fn mount_with(&self, host: usize, volume: &str, options: &str) -> Mount {
-        Mount::new(self, host, volume, options)
+        Mount::new(self, host, volume, options, None)
+    }
+
+    /// The same, with clocks of its own.
+    #[track_caller]
+    #[must_use]
+    pub fn mount_under(&self, clocks: &Clocks, host: usize, volume: &str, options: &str) -> Mount {
+        Mount::new(self, host, volume, options, Some(clocks))
     }
 
     /// What the server has logged.

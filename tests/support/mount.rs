@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use crate::clocks::Clocks;
 use crate::cluster::Cluster;
 use crate::command::{program, run_limited};
 use crate::host::Host;
@@ -27,7 +28,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    pub(crate) fn new(cluster: &Cluster, host: usize, volume: &str, options: &str) -> Self {
+    pub(crate) fn new(cluster: &Cluster, host: usize, volume: &str, options: &str, clocks: Option<&Clocks>) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("m{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let host_of = cluster.host(host);
@@ -37,6 +38,9 @@ impl Mount {
         command.args(["-o", "fg"]);
         if !options.is_empty() {
             command.args(["-o", options]);
+        }
+        if let Some(clocks) = clocks {
+            clocks.give(&mut command);
         }
         let mut process = Process::start(&format!("mount {name} on {}", host_of.name), command, &host_of.log(&name));
         wait::until_true("the mount", wait::SOON, || {

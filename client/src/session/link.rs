@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::{Epoch, InodeBlock, InodeId, Seq};
+use holdfast_core::limits::HELLO_BYTES_MAX;
 use holdfast_core::session::BootTime;
 use holdfast_core::time::Timestamp;
 use holdfast_proto::attr::inode;
@@ -41,6 +42,8 @@ const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// How long an operation that nobody waits for may wait for company.
 const IDLE_MAX: Duration = Duration::from_millis(5);
+/// How often it is looked whether the session is still trusted.
+const LOOK_AT_TRUST: Duration = Duration::from_millis(250);
 /// Longest lease and heartbeat that make sense.
 const LEASE_MS_MAX: u32 = 3_600_000;
 
@@ -91,7 +94,7 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
     let outbound = Outbound { shared: Arc::clone(shared), generation };
     let hello_sent = shared.now();
     let greet = async {
-        let mut client = limited!(SessionClient::new(control));
+        let mut client = limited!(SessionClient::new(control)).max_encoding_message_size(HELLO_BYTES_MAX);
         let request = shared.connector.request(outbound);
         let mut inbound = client.control(request).await.map_err(from_status)?.into_inner();
         let first = inbound.message().await.map_err(from_status)?;
@@ -175,8 +178,22 @@ pub(crate) async fn run(shared: Arc<Shared>, first: Established) {
     };
     tokio::select! {
         () = work => {}
+        () = tell_distrust(&shared) => {}
         // The sender lives in `shared`, so the wait ends only by a stop.
         _ = stop.wait_for(|&stop| stop) => {}
+    }
+}
+
+/// Tells each time that the session is not trusted any more. Timers stand still while the machine sleeps,
+/// so it is looked again and again: after a sleep it is told that much later at most.
+async fn tell_distrust(shared: &Shared) {
+    let mut trusted = true;
+    loop {
+        tokio::time::sleep(LOOK_AT_TRUST).await;
+        let before = std::mem::replace(&mut trusted, shared.is_trusted());
+        if before && !trusted {
+            shared.events.leases().distrusted();
+        }
     }
 }
 

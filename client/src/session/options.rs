@@ -120,6 +120,10 @@ pub trait LeaseEvents: Send + Sync {
     /// Who asks no questions is lent nothing.
     fn recalled(&self, ino: InodeId, keep: Option<Mode>);
 
+    /// The session is not trusted any more, though it may be again: what the kernel was told to believe for
+    /// the time of the lease must go, since its clock stands still while the machine sleeps.
+    fn distrusted(&self) {}
+
     /// Others have read an inode: its access time is this one now; `None`: another one. Nothing else is,
     /// and no lease.
     fn touched(&self, ino: InodeId, atime: Option<Timestamp>) {

@@ -117,6 +117,12 @@ impl Shared {
         self.options.clock.now()
     }
 
+    /// Whether the server certainly still keeps the session.
+    pub(crate) fn is_trusted(&self) -> bool {
+        let now = self.now();
+        self.look(|state| !state.is_over() && now < state.trusted_until)
+    }
+
     /// Looks at the state.
     pub(crate) fn look<R>(&self, look: impl FnOnce(&State) -> R) -> R {
         look(&self.state.lock())

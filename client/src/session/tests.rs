@@ -39,6 +39,8 @@ struct Told {
     invalidations: Mutex<Vec<(Invalidation, InvalidateDone)>>,
     lost: Mutex<Vec<Vec<InodeId>>>,
     recalled: Mutex<Vec<InodeId>>,
+    /// Leases beside the one on [`FILE`].
+    more_leases: Mutex<Vec<(InodeId, LeaseMode)>>,
     /// What was said of leases, in order.
     leases: Mutex<Vec<String>>,
 }
@@ -59,13 +61,19 @@ impl SessionEvents for Told {
 
 impl LeaseEvents for Told {
     fn held(&self) -> Vec<(InodeId, LeaseMode)> {
-        vec![(FILE, LeaseMode::Shared)]
+        let mut held = self.more_leases.lock().clone();
+        held.push((FILE, LeaseMode::Shared));
+        held
     }
 
     fn welcomed(&self, _epoch: Epoch) {}
 
     fn broken(&self) {
         self.leases.lock().push("broken".to_owned());
+    }
+
+    fn distrusted(&self) {
+        self.leases.lock().push("distrusted".to_owned());
     }
 
     fn misread(&self, _op: &Op) {

@@ -5,7 +5,7 @@
 //! one lease; while a session that did return is still re-sending, two more. Who is not complete
 //! then is fenced.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use holdfast_core::id::SessionId;
@@ -121,12 +121,15 @@ pub(crate) fn one_order(mut queues: BTreeMap<SessionId, VecDeque<Queued>>) -> Ve
         Some(commit) => (0, commit.0, queued.arrival),
         None => (1, queued.arrival, 0),
     };
-    loop {
-        let heads = queues.iter().filter_map(|(&session, queue)| queue.front().map(|head| (place(head), session)));
-        let Some((_, session)) = heads.min() else { return order };
-        let next = queues.get_mut(&session).and_then(VecDeque::pop_front);
-        order.extend(next.map(|queued| (session, queued.op)));
+    // The first of each queue; there may be very many queues.
+    let heads = queues.iter().filter_map(|(&session, queue)| queue.front().map(|head| (place(head), session)));
+    let mut heads: BTreeSet<_> = heads.collect();
+    while let Some((_, session)) = heads.pop_first() {
+        let Some(queue) = queues.get_mut(&session) else { continue };
+        order.extend(queue.pop_front().map(|queued| (session, queued.op)));
+        heads.extend(queue.front().map(|head| (place(head), session)));
     }
+    order
 }
 
 #[cfg(test)]

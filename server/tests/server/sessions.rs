@@ -203,3 +203,31 @@ async fn an_exclusive_session_is_alone() {
     let error = rig.hello(alone(4)).await.map(|(_, welcome)| welcome).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InUse);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_slept_takes_sessions_back_and_gives_none_more_than_a_lease() {
+    let rig = Rig::new().await;
+    let volume = rig.volume("v").await;
+    let (mut one, mut two) = (rig.session(&volume, 1).await, rig.session(&volume, 2).await);
+    one.act(create("f")).await.unwrap();
+    for _ in 0..20 {
+        let next = one.cut();
+        rig.clock.advance(std::time::Duration::from_secs(3600));
+        // Before or after the next tick.
+        let again = v1::Hello { resume: true, next_seq: next, pending_until: next, ..hello(&volume, 1) };
+        let (peer, welcome) = rig.hello(again).await.unwrap();
+        assert!(welcome.resumed);
+        one = peer;
+        one.next = next;
+        two.heartbeat().await;
+    }
+    // What was renewed after the sleep is not extended by it.
+    let next = one.cut();
+    for _ in 0..2 {
+        rig.clock.advance(std::time::Duration::from_millis(800));
+        two.heartbeat().await;
+    }
+    let late = v1::Hello { resume: true, next_seq: next, pending_until: next, ..hello(&volume, 1) };
+    let error = rig.hello(late).await.map(|(_, welcome)| welcome).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::SessionLost);
+}

@@ -1,6 +1,9 @@
 //! Streams that break, servers that restart.
 
+use holdfast_core::session::BootTime;
+
 use super::*;
+use crate::clock::{BootClock, Clock};
 
 #[tokio::test]
 async fn unanswered_operations_are_carried_out_once() {
@@ -244,4 +247,46 @@ async fn who_knows_nothing_of_its_users_says_so() {
     fake.say(&Answer::Describe(v1::Describe { id: 9 }));
     let empty = v1::Description { id: 9, ..v1::Description::default() };
     fake.until(|world| world.heard.contains(&Said::Description(empty.clone())).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_session_with_a_full_memory_comes_back() {
+    const LEASES: u64 = 100_000;
+    let fake = Fake::start().await;
+    let (session, told) = open_with(&fake, SessionOptions::default()).await;
+    // Numbers as long as those of inodes that the session has made itself.
+    *told.more_leases.lock() = (1..LEASES).map(|at| (InodeId((1 << 56) + at), LeaseMode::Exclusive)).collect();
+    fake.cut();
+    submit(&session, create(b"a")).await.unwrap();
+    let last = fake.with(|world| hellos(world)).pop().unwrap();
+    assert_eq!((last.resume, last.held_leases.len() as u64), (true, LEASES));
+}
+
+/// Goes on by itself, and jumps when it is told to.
+#[derive(Debug, Default)]
+struct Jumping(std::sync::atomic::AtomicU64);
+
+impl Clock for Jumping {
+    fn now(&self) -> BootTime {
+        let slept = Duration::from_secs(self.0.load(std::sync::atomic::Ordering::Relaxed));
+        BootTime(BootClock.now().0 + slept)
+    }
+}
+
+#[tokio::test]
+async fn after_a_sleep_nothing_is_trusted_before_the_server_has_answered() {
+    let fake = Fake::start().await;
+    let clock = Arc::new(Jumping::default());
+    let (session, told) =
+        open_with(&fake, SessionOptions { clock: Arc::clone(&clock) as _, ..SessionOptions::default() }).await;
+    assert!(session.is_trusted());
+    // Both the session and whoever has told a kernel hear of it.
+    fake.cheer(|mood| (mood.dead, mood.refuse) = (true, Some(ErrorKind::Unavailable)));
+    clock.0.store(3600, std::sync::atomic::Ordering::Relaxed);
+    assert!(!session.is_trusted() && session.trusted_for().is_zero());
+    soon(|| told.leases.lock().iter().any(|said| said == "distrusted")).await;
+    assert!(!session.is_trusted());
+    fake.cheer(|mood| (mood.dead, mood.refuse) = (false, None));
+    soon(|| session.is_trusted()).await;
+    assert_eq!(session.stats().losses, 0);
 }

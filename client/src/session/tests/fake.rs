@@ -11,6 +11,7 @@ use std::time::Duration;
 use holdfast_core::error::{Error, ErrorKind};
 use holdfast_core::hash::Framed;
 use holdfast_core::id::SessionId;
+use holdfast_core::limits::HELLO_BYTES_MAX;
 use holdfast_proto::data::frame_hashes_to_wire;
 use holdfast_proto::error::to_status;
 use holdfast_proto::metadata::{bearer_of, session_of};
@@ -126,7 +127,7 @@ impl Fake {
         let service = Service { world: Arc::clone(&world), changed: changed.clone() };
         let max = crate::channel::MESSAGE_MAX;
         let server = tonic::transport::Server::builder()
-            .add_service(SessionServer::new(service.clone()).max_decoding_message_size(max))
+            .add_service(SessionServer::new(service.clone()).max_decoding_message_size(HELLO_BYTES_MAX))
             .add_service(NamespaceServer::new(service.clone()))
             .add_service(DataServer::new(service).max_decoding_message_size(max).max_encoding_message_size(max))
             .serve_with_incoming_shutdown(TcpListenerStream::new(listener), async move {

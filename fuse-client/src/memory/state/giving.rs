@@ -33,6 +33,18 @@ impl State {
         told.collect()
     }
 
+    /// Of what attributes the kernel was told and may believe, and when.
+    pub(in crate::memory) fn all_told(&self) -> Vec<(InodeId, Instant)> {
+        let now = Instant::now();
+        self.nodes.iter().filter_map(|(&ino, node)| Some((ino, node.believed(now).attributes?))).collect()
+    }
+
+    /// All that is known here, as if the kernel had been told of it just now.
+    pub(in crate::memory) fn all_known(&self) -> Vec<(InodeId, Instant)> {
+        let now = Instant::now();
+        self.nodes.keys().map(|&ino| (ino, now)).collect()
+    }
+
     pub(in crate::memory) fn recalled(&mut self, ino: InodeId, keep: Option<Mode>) -> Step {
         let step = self.holdings.recalled(Target::Inode(ino), keep, &[]);
         if let Step::Drop(_) = &step {
