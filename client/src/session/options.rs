@@ -59,7 +59,7 @@ impl Default for SessionOptions {
             read_only: false,
             exclusive: false,
             patience: Patience::Hard,
-            pending_bytes_max: 64 << 20,
+            pending_bytes_max: 48 << 20,
             data_connections: 2,
             bulk: None,
             clock: Arc::new(BootClock),

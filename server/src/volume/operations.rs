@@ -20,7 +20,7 @@ use super::{Guard, Owner, Phase, STAGE_WAIT_MAX, State};
 use crate::session::{OpAnswer, Outbound, stage_of};
 use crate::store::ApplyContext;
 
-/// Memory that the queued operations of one session may take: a client keeps at most 64 MiB.
+/// Memory that the queued operations of one session may take: a client keeps at most 48 MiB.
 const QUEUE_BYTES_MAX: usize = 128 << 20;
 /// Operations that are applied before others get the mutex in between.
 const APPLY_CHUNK: usize = 64;
