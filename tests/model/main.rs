@@ -75,7 +75,7 @@ impl<F: FnMut(holdfast_tests::model::step::Disturb)> Driver for Mounted<F> {
     }
 }
 
-fn mounted(name: &str, plan: &Plan, runs: usize) {
+fn mounted(name: &str, options: &str, plan: &Plan, runs: usize) {
     let _watchdog = limit(name);
     let cluster = Rc::new(RefCell::new(Cluster::one_host()));
     let mut number = 0;
@@ -83,7 +83,7 @@ fn mounted(name: &str, plan: &Plan, runs: usize) {
         number += 1;
         let volume = format!("run-{number}");
         cluster.borrow().volume(&volume);
-        let mounts: Vec<Mount> = (0..plan.clients).map(|_| cluster.borrow().mount(0, &volume)).collect();
+        let mounts: Vec<Mount> = (0..plan.clients).map(|_| cluster.borrow().mount_with(0, &volume, options)).collect();
         let roots = mounts.iter().map(|mount| mount.path.clone()).collect();
         let server = Rc::clone(&cluster);
         Mounted { disk: Disk::new(roots, move |how| server.borrow_mut().disturb(how)), _mounts: mounts }
@@ -93,17 +93,27 @@ fn mounted(name: &str, plan: &Plan, runs: usize) {
 
 #[test]
 fn mounted_once() {
-    mounted("mounted once", &plan(1, 2500, None), runs(2, 200));
+    mounted("mounted once", "", &plan(1, 2500, None), runs(2, 200));
 }
 
 #[test]
 fn mounted_twice() {
-    mounted("mounted twice", &plan(2, 2500, None), runs(2, 200));
+    mounted("mounted twice", "", &plan(2, 2500, None), runs(2, 200));
 }
 
 #[test]
 fn mounted_twice_while_the_server_restarts() {
-    mounted("mounted twice with restarts", &plan(2, 1200, Some(120)), runs(1, 100));
+    mounted("mounted twice with restarts", "", &plan(2, 1200, Some(120)), runs(1, 100));
+}
+
+#[test]
+fn mounted_exclusively() {
+    mounted("mounted exclusively", "exclusive", &plan(1, 2500, None), runs(2, 200));
+}
+
+#[test]
+fn mounted_exclusively_while_the_server_restarts() {
+    mounted("mounted exclusively with restarts", "exclusive", &plan(1, 1200, Some(120)), runs(1, 100));
 }
 
 #[test]
