@@ -86,7 +86,8 @@ fn mounted(name: &str, options: &str, plan: &Plan, runs: usize) {
         let mounts: Vec<Mount> = (0..plan.clients).map(|_| cluster.borrow().mount_with(0, &volume, options)).collect();
         let roots = mounts.iter().map(|mount| mount.path.clone()).collect();
         let server = Rc::clone(&cluster);
-        Mounted { disk: Disk::new(roots, move |how| server.borrow_mut().disturb(how)), _mounts: mounts }
+        let disk = Disk::new(roots, move |how| server.borrow_mut().disturb(how));
+        Mounted { disk: if options.is_empty() { disk } else { disk.syncing() }, _mounts: mounts }
     });
     assert!(!cluster.borrow().server_log().contains("panicked"), "the server panicked");
 }

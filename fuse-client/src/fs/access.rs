@@ -27,6 +27,10 @@ impl FileSystem {
     /// A file, link or directory was read through a handle with these flags.
     pub(crate) fn note_read(&self, node: Node, flags: OFlag, directory: bool) {
         let shared = &self.shared;
+        // A kernel that keeps writes back reads through the writer's handle what a write leaves of a page.
+        if self.is_alone() && flags & OFlag::O_ACCMODE != OFlag::O_RDONLY {
+            return;
+        }
         let Some(allowed) = shared.access_times.get().filter(|_| !flags.contains(OFlag::O_NOATIME)) else { return };
         let ino = shared.ino(node);
         if shared.memory.is_read_due(ino) && allowed.move_for(directory) {

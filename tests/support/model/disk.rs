@@ -25,6 +25,7 @@ pub struct Disk<F> {
     roots: Vec<PathBuf>,
     open: HashMap<(usize, usize), File>,
     disturb: F,
+    syncs: bool,
 }
 
 impl<F> std::fmt::Debug for Disk<F> {
@@ -76,7 +77,15 @@ impl<F: FnMut(Disturb)> Disk<F> {
         umask(Mode::empty());
         let rights = fs::Permissions::from_mode(0o755);
         fs::set_permissions(&roots[0], rights).unwrap_or_else(|error| panic!("{}: {error}", roots[0].display()));
-        Self { roots, open: HashMap::new(), disturb }
+        Self { roots, open: HashMap::new(), disturb, syncs: false }
+    }
+
+    /// On mounts whose kernel keeps writes back: open files are synced before the server is disturbed. What
+    /// begins a program closes what the test has open first, and that would wait for what was kept back,
+    /// and so for the very server that is to be begun.
+    #[must_use]
+    pub fn syncing(self) -> Self {
+        Self { syncs: true, ..self }
     }
 
     fn at(&self, client: usize, path: &Path) -> PathBuf {
@@ -182,6 +191,8 @@ impl<F: FnMut(Disturb)> Disk<F> {
             };
         flags.set(OFlag::O_APPEND, access.append);
         flags.set(OFlag::O_TRUNC, access.truncate);
+        // A server that is started must not have it.
+        flags.insert(OFlag::O_CLOEXEC);
         flags.set(OFlag::O_CREAT, access.create);
         flags.set(OFlag::O_EXCL, access.exclusive);
         let file =
@@ -261,6 +272,9 @@ impl<F: FnMut(Disturb)> Driver for Disk<F> {
     fn run(&mut self, client: usize, step: &Step) -> Outcome {
         match step {
             Step::Disturb(how) => {
+                for file in self.open.values().filter(|_| self.syncs) {
+                    file.sync_all().map_err(|error| errno(&error))?;
+                }
                 (self.disturb)(*how);
                 Ok(Answer::Done)
             }
