@@ -95,7 +95,7 @@ impl Places {
 
     /// The kernel was told of a move in a way that it may not have been able to take up.
     pub(super) fn unsure(&self, directory: Node) {
-        self.0.lock().unsure.insert(directory);
+        self.0.lock().doubt(directory);
     }
 
     /// Whether that was so, and is not any more.
@@ -108,6 +108,10 @@ impl Places {
         let mut known = self.0.lock();
         let moved = known.take(from);
         let replaced = known.take(&to);
+        if let (Some(directory), false) = (replaced, exchange) {
+            // It may have been gone from here already, and be met where another host has moved it.
+            known.doubt(directory);
+        }
         if let Some(directory) = moved {
             known.insert(directory, to);
         }
@@ -119,10 +123,19 @@ impl Places {
 
 impl Known {
     fn insert(&mut self, directory: Node, place: Place) {
-        if let Some(other) = self.by_place.insert(place.clone(), directory) {
+        if let Some(other) = self.by_place.insert(place.clone(), directory).filter(|other| *other != directory) {
             self.by_node.remove(&other);
+            // Open files keep the kernel's entry of it.
+            self.doubt(other);
         }
         self.by_node.insert(directory, place);
+    }
+
+    fn doubt(&mut self, directory: Node) {
+        if self.unsure.len() >= PLACES_MAX {
+            self.unsure.clear();
+        }
+        self.unsure.insert(directory);
     }
 
     fn remove(&mut self, directory: Node) -> Option<Place> {

@@ -26,10 +26,23 @@ fn what_this_mount_renames_has_not_moved_elsewhere() {
 }
 
 #[test]
+fn what_was_replaced_may_be_elsewhere() {
+    let places = Places::default();
+    places.met(Node(7), place(1, "a"));
+    places.met(Node(8), place(1, "b"));
+    places.renamed(&place(1, "b"), place(1, "a"), false);
+    assert!(places.take_unsure(Node(7)) && !places.take_unsure(Node(8)));
+    places.met(Node(9), place(1, "c"));
+    places.renamed(&place(1, "a"), place(1, "c"), true);
+    assert!(!places.take_unsure(Node(8)) && !places.take_unsure(Node(9)));
+}
+
+#[test]
 fn a_place_belongs_to_whom_was_met_there_last() {
     let places = Places::default();
     places.met(Node(7), place(1, "a"));
     places.met(Node(8), place(1, "a"));
+    assert!(places.take_unsure(Node(7)), "the kernel may know it there still");
     assert_eq!(places.met(Node(7), place(1, "z")), None, "nothing is known of it any more");
     assert_eq!(places.met(Node(8), place(1, "a")), None);
 }
