@@ -25,6 +25,7 @@ mod xattr;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Map};
@@ -212,6 +213,12 @@ impl FileSystem {
     /// Whether nobody else can have the volume: what the kernel knows and changes is all that there is.
     pub(crate) fn is_alone(&self) -> bool {
         self.shared.session.is_exclusive()
+    }
+
+    /// For how long the kernel may believe attributes after a change of them: it takes those up in any order
+    /// with a recall, so only where none comes.
+    pub(crate) fn believes_changed(&self) -> Duration {
+        if self.is_alone() { self.shared.session.trusted_for() } else { Duration::ZERO }
     }
 
     /// The volume's number of a node.

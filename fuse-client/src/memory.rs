@@ -152,23 +152,11 @@ impl Telling<'_> {
     /// what a change has made without looking whether that was taken back meanwhile; but what its name
     /// leads to is not given back before that time.
     pub(crate) fn believes_new(&self, attr: &Attr, named: Duration) -> Duration {
-        if self.is_alone() {
+        if self.memory.inner.is_alone() {
             return named;
         }
         let told = !named.is_zero() && self.memory.inner.state.lock().tell(attr, named);
         if told { named } else { Duration::ZERO }
-    }
-
-    /// The same of attributes after a change of them: the kernel takes those up in any order with a recall,
-    /// so only where none comes.
-    pub(crate) fn believes_changed(&self) -> Duration {
-        let alone = self.memory.inner.session().filter(Session::is_exclusive);
-        alone.map_or(Duration::ZERO, |session| session.trusted_for())
-    }
-
-    /// Whether the kernel alone changes what it is told, so that nothing is ever taken back.
-    fn is_alone(&self) -> bool {
-        self.memory.inner.session().is_some_and(|session| session.is_exclusive())
     }
 
     /// For how long the kernel may believe that a name leads to this, or to nothing; zero: not at all.
@@ -394,6 +382,11 @@ impl Inner {
         self.session.get()?.upgrade()
     }
 
+    /// Whether the kernel alone changes what it is told, so that nothing is ever taken back.
+    fn is_alone(&self) -> bool {
+        self.session().is_some_and(|session| session.is_exclusive())
+    }
+
     /// Waits until answers that the kernel may believe, and that are on their way, have reached it.
     fn replies_are_out(&self) -> Replies {
         if self.replies.try_write().is_some() {
@@ -431,7 +424,7 @@ impl LeaseEvents for Memory {
     }
 
     fn distrusted(&self) {
-        let alone = self.inner.session().is_some_and(|session| session.is_exclusive());
+        let alone = self.inner.is_alone();
         let state = self.inner.state.lock();
         // Who is alone has not noted what the kernel was told.
         let told = if alone { state.all_known() } else { state.all_told() };

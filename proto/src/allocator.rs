@@ -18,15 +18,15 @@ const HEAPS: std::ops::RangeInclusive<usize> = 2..=4;
 #[cfg_attr(target_env = "gnu", expect(unsafe_code, reason = "mallopt(3) has no safe wrapper"))]
 pub fn expect_messages() {
     #[cfg(target_env = "gnu")]
-    let processors = std::thread::available_parallelism().map_or(*HEAPS.start(), std::num::NonZero::get);
-    #[cfg(target_env = "gnu")]
-    let heaps = libc::c_int::try_from(processors.clamp(*HEAPS.start(), *HEAPS.end())).unwrap_or(2);
-    #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt(3) takes two numbers and only changes parameters of the allocator, under its own
-    // lock. A value that is refused changes nothing.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, KERNEL_BYTES_FROM);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, FREE_BYTES_KEPT);
-        libc::mallopt(libc::M_ARENA_MAX, heaps);
+    {
+        let processors = std::thread::available_parallelism().map_or(*HEAPS.start(), std::num::NonZero::get);
+        let heaps = libc::c_int::try_from(processors.clamp(*HEAPS.start(), *HEAPS.end())).unwrap_or(2);
+        // SAFETY: mallopt(3) takes two numbers and only changes parameters of the allocator, under its own
+        // lock. A value that is refused changes nothing.
+        unsafe {
+            libc::mallopt(libc::M_MMAP_THRESHOLD, KERNEL_BYTES_FROM);
+            libc::mallopt(libc::M_TRIM_THRESHOLD, FREE_BYTES_KEPT);
+            libc::mallopt(libc::M_ARENA_MAX, heaps);
+        }
     }
 }

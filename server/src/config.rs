@@ -15,8 +15,10 @@ use std::time::Duration;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::session::{HEARTBEAT_DEFAULT, LEASE_DEFAULT};
 
-use crate::run::TICK;
 use crate::store::Pending;
+
+/// How often leases and deadlines are looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 pub use args::Args;
 

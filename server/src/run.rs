@@ -12,14 +12,12 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::clock::{Clock, SystemClock};
-use crate::config::Config;
+use crate::config::{Config, TICK};
 use crate::data_dir::{DataDir, replace_file};
 use crate::fatal::Fatal;
 use crate::registry::Registry;
 use crate::rpc::{self, About, Incoming};
 
-/// How often leases and deadlines are looked at.
-pub(crate) const TICK: Duration = Duration::from_millis(50);
 /// How long connections may take to end when the server stops.
 const CONNECTIONS_END_TIME_MAX: Duration = Duration::from_secs(3);
 

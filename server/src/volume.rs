@@ -12,8 +12,8 @@
 //! - A session whose lease is over is fenced on disk before its locks go to others.
 //!
 //! One mutex guards everything here but the store's own data; nothing awaits under it. The streams
-//! apply inline under it; one commit of a volume runs at a time, on its committer or on a stream's thread. It never speaks gRPC and never touches a
-//! file itself.
+//! apply inline under it; one commit of a volume runs at a time, on its committer or on a stream's
+//! thread. It never speaks gRPC and never touches a file itself.
 
 pub(crate) use self::staging::session_lost;
 
@@ -54,10 +54,9 @@ use self::opens::Opens;
 use self::pace::Pace;
 use self::recovery::{Recovery, Verdict};
 use crate::clock::Clock;
-use crate::config::{CommitPolicy, LeaseTimes};
+use crate::config::{CommitPolicy, LeaseTimes, TICK};
 use crate::fatal::Fatal;
 use crate::registry::Directory;
-use crate::run::TICK;
 use crate::session::Outbound;
 use crate::store::Store;
 
@@ -144,7 +143,9 @@ struct State {
     wanted: bool,
     /// The commit that is under way.
     committing: Option<Plan>,
-    /// The committer frees dead data.
+    /// Dead data may be left that the committer is to free.
+    to_reap: bool,
+    /// It does.
     reaping: bool,
     /// How quick commits are, and who wishes for them.
     pace: Pace,
@@ -232,6 +233,7 @@ impl Owner {
             dirty_ticks: 0,
             wanted: false,
             committing: None,
+            to_reap: true,
             reaping: false,
             pace: Pace::default(),
             stalled: VecDeque::new(),
@@ -318,7 +320,7 @@ impl Owner {
     /// Time has passed: leases, deadlines, the end of recovery.
     pub(crate) fn tick(&self) {
         let mut state = self.lock();
-        let now = self.clock.boot();
+        let now = state.seen;
         let mut late: Vec<(SessionId, Leave)> = state
             .members
             .iter()
@@ -346,6 +348,9 @@ impl Owner {
             if TICK * state.dirty_ticks >= self.settings.commit.age_max {
                 self.demand_commit(&mut state);
             }
+        } else if state.to_reap {
+            // A session's thread has committed, and woken nobody for this.
+            self.demand.notify_one();
         }
         self.consider_recovery(&mut state);
         if !state.members.is_empty() {
@@ -365,7 +370,7 @@ impl Owner {
     /// Stops serving if nobody has been here for so long; whether it did.
     pub(crate) fn stop_if_idle(&self, idle: Duration) -> bool {
         let mut state = self.lock();
-        let now = self.clock.boot();
+        let now = state.seen;
         let unused = state.members.is_empty() && matches!(state.phase, Phase::Open) && !state.dirty;
         let stop = unused && state.committing.is_none() && now.0.saturating_sub(state.idle_since.0) >= idle;
         if stop {

@@ -68,8 +68,7 @@ impl Keeper {
             }
             self.look_at(put);
         }
-        let held = self.accounts.iter().map(Account::held).sum();
-        counters.bytes_held.store(held, Ordering::Relaxed);
+        self.note_held();
         self.common.waiting.fetch_sub(batch.weight, Ordering::Relaxed);
     }
 
@@ -93,8 +92,13 @@ impl Keeper {
             held -= block.cost;
         }
         self.accounts[shelf.index()].looked(held);
-        self.common.counters.bytes_held.store(self.accounts.iter().map(Account::held).sum(), Ordering::Relaxed);
+        self.note_held();
         Ok(())
+    }
+
+    fn note_held(&self) {
+        let held = self.accounts.iter().map(Account::held).sum();
+        self.common.counters.bytes_held.store(held, Ordering::Relaxed);
     }
 
     fn look_at(&self, done: io::Result<()>) {

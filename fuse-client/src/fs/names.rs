@@ -12,7 +12,7 @@ use holdfast_core::name::FileName;
 use holdfast_core::op::{Caller, NewNode, Op, OpReply, RenameMode};
 use nix::fcntl::OFlag;
 
-use super::handles::{CreateTicket, OpenFile};
+use super::handles::CreateTicket;
 use super::open::Opened;
 use super::{Entry, FileSystem, Node, Outcome, RACES_MAX, Reply, Shared, Thread, attr_of, check, file_name};
 use crate::errno;
@@ -266,7 +266,7 @@ impl Shared {
             Ok(attr) => attr,
             Err(error) => return Some(Err(error)),
         };
-        let file = OpenFile::new(attr.ino, flags, self.session.is_exclusive());
+        let file = self.open_file(attr.ino, flags);
         files.begin_open(attr.ino);
         let handle = files.finish_open(file);
         drop(files);
@@ -291,7 +291,7 @@ impl Creating {
 
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ticket = self.ticket.take().ok_or(PosixError::Io)?;
-        let file = OpenFile::new(attr.ino, flags, self.shared.session.is_exclusive());
+        let file = self.shared.open_file(attr.ino, flags);
         let handle = {
             let mut files = self.shared.files.lock();
             let (handle, closes) = files.finish_create(ticket, Some(file));

@@ -155,7 +155,7 @@ impl FileSystem {
 
 impl OpenFile {
     /// A file that is opened with these flags; `alone`: where the kernel knows the end of each file.
-    pub(super) fn new(ino: InodeId, flags: OFlag, alone: bool) -> Self {
+    fn new(ino: InodeId, flags: OFlag, alone: bool) -> Self {
         let mode = flags & OFlag::O_ACCMODE;
         let access = Access {
             read: mode != OFlag::O_WRONLY,
@@ -184,6 +184,11 @@ fn bypasses(flags: OFlag, alone: bool) -> Option<Bypass> {
 }
 
 impl Shared {
+    /// A file that is opened with these flags.
+    pub(super) fn open_file(&self, ino: InodeId, flags: OFlag) -> OpenFile {
+        OpenFile::new(ino, flags, self.session.is_exclusive())
+    }
+
     /// Decides about the cache of a handle whose open was just answered.
     pub(super) fn opened(&self, handle: Handle, attr: &Attr, file: OpenFile) -> Opened {
         self.files.lock().note_owner(attr.ino, Owner::of(attr));
@@ -268,7 +273,7 @@ pub(super) struct Opening {
 impl Opening {
     fn opened(mut self, attr: &Attr, flags: OFlag) -> Outcome<Opened> {
         let ino = self.ino.take().ok_or(PosixError::Io)?;
-        let file = OpenFile::new(ino, flags, self.shared.session.is_exclusive());
+        let file = self.shared.open_file(ino, flags);
         let handle = self.shared.files.lock().finish_open(file);
         Ok(self.shared.opened(handle, attr, file))
     }

@@ -356,7 +356,7 @@ impl Dispatcher {
     fn set(&self, call: Call, reply: Reply<Entry>) {
         let fs = self.fs.clone();
         self.reply(call, reply, move |entry, answer| {
-            let ttl = Ttl { attr: fs.telling().believes_changed(), ..Ttl::default() };
+            let ttl = Ttl { attr: fs.believes_changed(), ..Ttl::default() };
             let mut out = Output::default();
             answer.body(out.attr_out(entry.node.0, &entry.attr, ttl));
         });

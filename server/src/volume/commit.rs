@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::SessionId;
@@ -50,7 +49,8 @@ impl Owner {
             }
             member.syncs.push_back(sync);
         }
-        state.pace.wished(session, self.clock.boot());
+        let now = state.seen;
+        state.pace.wished(session, now);
         Ok(())
     }
 
@@ -61,7 +61,8 @@ impl Owner {
         if self.may_commit_here(&state, session) {
             let mut state = self.commit(state);
             self.consider_sync(&mut state, session);
-            if state.wanted || state.stop.is_some() {
+            let aged = state.dirty && !self.settings.commit.is_due_by_ticks();
+            if state.wanted || state.stop.is_some() || aged {
                 // It has waited for this.
                 self.demand.notify_one();
             }
@@ -114,7 +115,6 @@ impl Owner {
     /// The life of the committer thread; it ends when the owner is stopped.
     pub(crate) fn run_committer(&self) {
         let mut state = self.lock();
-        let mut more_to_reap = true;
         loop {
             if let Phase::Replaying { absent } = &mut state.phase {
                 let absent = std::mem::take(absent);
@@ -135,15 +135,12 @@ impl Owner {
                     // The age of what was applied first: it begins when this thread sees it.
                     let age_max = self.settings.commit.age_max;
                     let calm = |state: &mut State| !state.wanted && state.stop.is_none();
-                    self.demand.wait_while_for(&mut state.inner, calm, age_max);
-                    if state.committing.is_some() {
-                        continue;
-                    }
+                    let is_old = self.demand.wait_while_for(&mut state.inner, calm, age_max).timed_out();
+                    state.wanted |= is_old && state.dirty;
+                    continue;
                 }
-                None if more_to_reap && matches!(state.phase, Phase::Open) => {
-                    let freed;
-                    (state, freed) = self.reap(state);
-                    more_to_reap = freed;
+                None if state.to_reap && matches!(state.phase, Phase::Open) => {
+                    state = self.reap(state);
                     continue;
                 }
                 None => {
@@ -155,7 +152,6 @@ impl Owner {
                 return;
             }
             state = self.commit(state);
-            more_to_reap = true;
         }
     }
 
@@ -165,7 +161,7 @@ impl Owner {
         state.committing = Some(plan);
         let begun = self.clock.boot();
         let committed = MutexGuard::unlocked(&mut state.inner, || self.store.commit());
-        state.pace.took(Duration::saturating_sub(self.clock.boot().0, begun.0));
+        state.pace.took(self.clock.boot().0.saturating_sub(begun.0));
         match committed {
             Ok(committed) => self.finish_commit(&mut state, &committed),
             Err(cause) => {
@@ -181,6 +177,7 @@ impl Owner {
 
     fn finish_commit(&self, state: &mut Guard<'_>, committed: &Committed) {
         let plan = state.committing.take().unwrap_or_default();
+        state.to_reap = true;
         for &(session, durable) in &committed.durable {
             if let Some(member) = state.members.get_mut(&session) {
                 member.durable = member.durable.max(durable);
@@ -223,21 +220,22 @@ impl Owner {
         self.settle_leases(state);
     }
 
-    /// Frees some dead data without the mutex; whether there is more.
-    fn reap<'a>(&'a self, mut state: Guard<'a>) -> (Guard<'a>, bool) {
+    /// Frees some dead data without the mutex.
+    fn reap<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
         state.reaping = true;
         let reaped = MutexGuard::unlocked(&mut state.inner, || self.store.reap(REAP_BUDGET));
         state.reaping = false;
         match reaped {
             Ok(more) => {
+                state.to_reap = more;
                 state.dirty |= self.store.pending().oldest.is_some();
-                (state, more)
             }
             Err(cause) => {
+                state.to_reap = false;
                 self.fail(&mut state, &cause);
-                (state, false)
             }
         }
+        state
     }
 
     /// The end of recovery: what sessions brought back is applied in one order, orphans that

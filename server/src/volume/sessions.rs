@@ -2,7 +2,7 @@
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::{Seq, SessionId};
-use holdfast_core::session::server_waits_until;
+use holdfast_core::session::{BootTime, server_waits_until};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -44,7 +44,7 @@ impl Owner {
         let (sender, outbound) = mpsc::channel(OUTBOUND_MAX);
         state.generations += 1;
         let generation = state.generations;
-        let deadline = self.deadline();
+        let deadline = self.deadline(&state);
         state.withdraw_claims(session);
         let Some(member) = state.members.get_mut(&session) else { return Err(session_lost()) };
         member.end(Error::new(ErrorKind::Unavailable, "the session has opened another stream"));
@@ -100,7 +100,7 @@ impl Owner {
     /// Locks the state for a message of a session's stream, and renews the session.
     pub(super) fn enter(&self, session: SessionId, generation: u64) -> Result<Guard<'_>> {
         let mut state = self.lock();
-        let deadline = self.deadline();
+        let deadline = self.deadline(&state);
         if let Phase::Over(over) = &state.phase {
             return Err(self.over_error(over));
         }
@@ -113,9 +113,10 @@ impl Owner {
         Ok(state)
     }
 
-    fn deadline(&self) -> holdfast_core::session::BootTime {
+    /// Until when who was heard just now may be silent.
+    fn deadline(&self, state: &State) -> BootTime {
         let times = self.settings.times;
-        server_waits_until(self.clock.boot(), times.lease, times.heartbeat)
+        server_waits_until(state.seen, times.lease, times.heartbeat)
     }
 
     /// A session that is known: may it go on as it says?
@@ -177,7 +178,7 @@ impl Owner {
             started: self.clock.now(),
         };
         let block = self.store.begin_session(info.clone())?;
-        state.members.insert(hello.session, Member::new(info, block.unwrap_or_default(), self.deadline()));
+        state.members.insert(hello.session, Member::new(info, block.unwrap_or_default(), self.deadline(state)));
         state.leases.enter(hello.session);
         state.dirty = true;
         self.demand_commit(state);

@@ -212,6 +212,45 @@ async fn changes_become_durable_unasked() {
     }
 }
 
+/// Bytes of all data segments below a directory.
+fn segment_bytes(dir: &std::path::Path) -> u64 {
+    // What is listed may go meanwhile.
+    let entries = std::fs::read_dir(dir).into_iter().flatten().map_while(Result::ok);
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(meta) if meta.is_dir() => segment_bytes(&entry.path()),
+        Ok(meta) if dir.ends_with("segments") => meta.len(),
+        _ => 0,
+    });
+    bytes.sum()
+}
+
+/// A commit on the stream's own thread wakes nobody, and what it leaves behind is freed all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_is_freed_though_every_change_was_synced() {
+    let rig = Rig::new().await;
+    let volume = rig.volume("v").await;
+    let mut peer = rig.session(&volume, 1).await;
+    let ino = peer.act(create("a")).await.unwrap().attr.unwrap().ino;
+    peer.sync().await;
+    // So much that the segment is let go when nothing of it is left.
+    for part in 0..2 {
+        peer.stage(part + 1, &vec![7; 1 << 20]).await.unwrap();
+        peer.act(write_staged(ino, part << 20, part + 1, 1 << 20)).await.unwrap();
+    }
+    peer.sync().await;
+    let held = || segment_bytes(rig.dir.path());
+    assert!(held() >= 2 << 20, "{}", held());
+    peer.act(unlink("a")).await.unwrap();
+    peer.sync().await;
+    for _ in 0..1000 {
+        if held() == 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("{} bytes of segments are left", held());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_session_changes_nothing() {
     let rig = Rig::new().await;

@@ -41,7 +41,7 @@ impl Named {
     /// The same of what was there and has this name now: the kernel takes its attributes up in any order with
     /// other changes and a recall, so it is not told to believe those.
     pub(super) fn links(&self, fs: &FileSystem, telling: &Telling<'_>, linked: &Entry) -> Ttl {
-        Ttl { entry: self.leads(fs, telling, Some(linked)), attr: telling.believes_changed() }
+        Ttl { entry: self.leads(fs, telling, Some(linked)), attr: fs.believes_changed() }
     }
 }
 

@@ -28,9 +28,9 @@ impl State {
         self.holdings.lost();
         self.contents.clear();
         self.blocks.clear();
-        let now = Instant::now();
-        let told = self.nodes.drain().filter_map(|(ino, node)| Some((ino, node.believed(now).attributes?)));
-        told.collect()
+        let told = self.all_told();
+        self.nodes.clear();
+        told
     }
 
     /// Of what attributes the kernel was told and may believe, and when.
