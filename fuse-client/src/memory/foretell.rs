@@ -160,6 +160,9 @@ impl State {
         if let (Op::Create { .. }, OpReply::Attr(made)) = (&change.op, &change.reply) {
             self.born(made.ino);
         }
+        for (parent, name) in change.op.names() {
+            self.changes_name(parent, name, seq);
+        }
         match &change.op {
             Op::Create { parent, name, .. } | Op::Link { parent, name, .. } => {
                 if let OpReply::Attr(attr) = &change.reply {
@@ -190,6 +193,7 @@ impl State {
             self.doubt_since(ino, seq);
         }
         for (parent, name) in op.names() {
+            self.changes_name(parent, name, seq);
             self.doubt_name(parent, name);
         }
     }

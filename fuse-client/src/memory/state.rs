@@ -4,16 +4,13 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use holdfast_client::{Answered, Applied, DirPage, Question, Reply};
-use holdfast_core::attr::{Attr, FileKind};
-use holdfast_core::error::{ErrorKind, PosixError};
+use holdfast_core::attr::Attr;
 use holdfast_core::id::{DirCookie, Epoch, InodeId, Seq};
-use holdfast_core::lease::{Grant, Holdings, Mode, Target};
+use holdfast_core::lease::{Holdings, Mode};
 use holdfast_core::name::FileName;
-use holdfast_core::op::{Op, OpReply, RenameMode};
-use holdfast_core::time::Timestamp;
 
 mod giving;
+mod hearing;
 mod names;
 mod wanted;
 
@@ -81,6 +78,8 @@ pub(super) struct State {
     epoch: Epoch,
     began: Option<Instant>,
     last_use: Moment,
+    /// No inode that is not remembered any more was changed behind this operation.
+    changed_before: Seq,
     wanted: Wanted,
     /// Bytes of files.
     pub(super) contents: Contents,
@@ -246,7 +245,19 @@ impl State {
     /// This mount has made an inode.
     pub(super) fn born(&mut self, ino: InodeId) {
         self.holdings.born(ino);
-        self.nodes.entry(ino).or_default();
+        self.node(ino);
+    }
+
+    /// What is remembered of an inode, to be added to.
+    fn node(&mut self, ino: InodeId) -> &mut Node {
+        self.nodes.entry(ino).or_insert_with(|| Node::since(self.changed_before))
+    }
+
+    /// An inode is not remembered any more.
+    fn remove(&mut self, ino: InodeId) {
+        if let Some(node) = self.nodes.remove(&ino) {
+            self.changed_before = self.changed_before.max(node.changed);
+        }
     }
 
     /// These are the attributes of an inode of ours, by an operation of ours.
@@ -296,177 +307,6 @@ impl State {
             node.forget();
         }
     }
-
-    /// What was answered counts for what this mount has not changed since it was asked.
-    pub(super) fn answered(&mut self, question: &Question, behind: Seq, answered: &Answered) {
-        self.granted(&answered.grants);
-        match (question, &answered.result) {
-            (Question::Lookup { parent, name }, Ok(Reply::Lookup(attr))) => {
-                self.know(attr, behind);
-                self.lead(*parent, name, Some(attr.ino), behind);
-            }
-            (Question::Lookup { parent, name }, Err(error))
-                if error.kind() == ErrorKind::Posix(PosixError::NoEntry) =>
-            {
-                self.lead(*parent, name, None, behind);
-            }
-            (Question::GetAttr { .. }, Ok(Reply::GetAttr(attr))) => self.know(attr, behind),
-            (Question::ReadDir { ino, after, .. }, Ok(Reply::ReadDir(page))) => {
-                self.listed(*ino, (*after, behind), page);
-            }
-            _ => {}
-        }
-    }
-
-    /// An operation of this session was carried out. What it changed is known where the outcome tells
-    /// and a lease came with it: without one the outcome may be older than what is known by now.
-    pub(super) fn applied(&mut self, applied: &Applied) {
-        self.granted(&applied.grants);
-        let Ok(reply) = &applied.result else { return };
-        let seq = applied.seq;
-        for ino in &applied.changed {
-            self.doubt(*ino);
-        }
-        let attr = match reply {
-            OpReply::Attr(attr) | OpReply::Written { attr, .. } | OpReply::Copied { attr, .. } => Some(attr),
-            OpReply::Done => None,
-        };
-        let lent = |ino: InodeId| applied.grants.iter().any(|grant| grant.target == Target::Inode(ino));
-        if let Some(attr) = attr {
-            if lent(attr.ino) { self.know(attr, seq) } else { self.doubt(attr.ino) }
-        }
-        match (&applied.op, attr) {
-            (Op::Create { parent, name, .. } | Op::Link { parent, name, .. }, Some(attr)) if lent(*parent) => {
-                self.lead(*parent, name, Some(attr.ino), seq);
-            }
-            (Op::Unlink { parent, name } | Op::Rmdir { parent, name }, _) if lent(*parent) => {
-                self.lead(*parent, name, None, seq);
-            }
-            (Op::Rename { parent, name, new_parent, new_name, mode }, _) if lent(*parent) && lent(*new_parent) => {
-                self.renamed((*parent, name), (*new_parent, new_name), *mode, seq);
-            }
-            (Op::Rename { parent, name, new_parent, new_name, .. }, _) => {
-                self.doubt_name(*parent, name);
-                self.doubt_name(*new_parent, new_name);
-            }
-            (
-                Op::Create { parent, name, .. }
-                | Op::Link { parent, name, .. }
-                | Op::Unlink { parent, name }
-                | Op::Rmdir { parent, name },
-                _,
-            ) => self.doubt_name(*parent, name),
-            _ => {}
-        }
-        if let (Op::Create { .. }, Some(attr)) = (&applied.op, attr)
-            && attr.kind == FileKind::Directory
-            && lent(attr.ino)
-        {
-            self.is_empty(attr.ino);
-        }
-    }
-
-    fn granted(&mut self, grants: &[Grant]) {
-        let used = self.tick();
-        for grant in grants {
-            self.holdings.granted(*grant);
-            if let Target::Inode(ino) = grant.target {
-                self.nodes.entry(ino).or_default().used = used;
-            }
-        }
-    }
-
-    fn known(&mut self, ino: InodeId) -> Option<&mut Node> {
-        if !self.holdings.may(ino, Mode::Shared) {
-            return None;
-        }
-        self.nodes.get_mut(&ino)
-    }
-
-    /// These are the attributes of an inode, as of behind this operation.
-    fn know(&mut self, attr: &Attr, behind: Seq) {
-        if let Some(node) = self.known(attr.ino).filter(|node| node.changed <= behind) {
-            node.attr = Some(*attr);
-        }
-    }
-
-    /// A name leads to this, or to nothing, as of behind this operation.
-    pub(super) fn lead(&mut self, parent: InodeId, name: &FileName, to: Option<InodeId>, behind: Seq) {
-        let Some(node) = self.known(parent).filter(|node| node.changed <= behind) else { return };
-        node.names.lead(name, to);
-        if let Some(node) = to.and_then(|ino| self.nodes.get_mut(&ino)) {
-            node.above = Some(parent);
-        }
-    }
-
-    /// The attributes of an inode are not known any more.
-    pub(super) fn doubt(&mut self, ino: InodeId) {
-        if let Some(node) = self.nodes.get_mut(&ino) {
-            node.attr = None;
-        }
-    }
-
-    /// An inode was read at that time, as the server says.
-    pub(super) fn accessed(&mut self, ino: InodeId, atime: Timestamp) {
-        if let Some(attr) = self.nodes.get_mut(&ino).and_then(|node| node.attr.as_mut()) {
-            attr.atime = atime;
-        }
-    }
-
-    /// Nor what a name leads to.
-    pub(super) fn doubt_name(&mut self, parent: InodeId, name: &FileName) {
-        if let Some(node) = self.nodes.get_mut(&parent) {
-            node.names.doubt(name);
-        }
-    }
-
-    /// A directory was made and nobody else has been there.
-    pub(super) fn is_empty(&mut self, ino: InodeId) {
-        if let Some(node) = self.known(ino) {
-            node.names.are_none();
-        }
-    }
-
-    pub(super) fn renamed(&mut self, from: (InodeId, &FileName), to: (InodeId, &FileName), mode: RenameMode, seq: Seq) {
-        let (moved, other) = (self.leads(from).flatten(), self.leads(to));
-        let replaced = other.flatten();
-        // Two names of one file: nothing happens (rename(2)).
-        if from == to || (moved.is_some() && moved == replaced) {
-            return;
-        }
-        self.lead_if_known(to, moved, seq);
-        match mode {
-            // The new name may have been another one of the same file.
-            RenameMode::Replace if other.is_none() || moved.is_none() => self.doubt_name(from.0, from.1),
-            RenameMode::Replace | RenameMode::NoReplace => self.lead(from.0, from.1, None, seq),
-            RenameMode::Exchange => self.lead_if_known(from, replaced, seq),
-            RenameMode::Whiteout | RenameMode::WhiteoutNoReplace => self.lead_if_known(from, None, seq),
-        }
-    }
-
-    /// What a name leads to, as far as that is known.
-    pub(super) fn leads(&self, (parent, name): (InodeId, &FileName)) -> Option<Option<InodeId>> {
-        self.nodes.get(&parent)?.names.leads(name.as_bytes())
-    }
-
-    /// The name leads to this; `None`: to something that is not known.
-    fn lead_if_known(&mut self, (parent, name): (InodeId, &FileName), to: Option<InodeId>, seq: Seq) {
-        match to {
-            Some(ino) => self.lead(parent, name, Some(ino), seq),
-            None => self.doubt_name(parent, name),
-        }
-    }
-
-    fn listed(&mut self, ino: InodeId, (after, behind): (DirCookie, Seq), page: &DirPage) {
-        for entry in &page.entries {
-            if let Some(attr) = &entry.attr {
-                self.know(attr, behind);
-            }
-            self.lead(ino, &entry.name, Some(entry.ino), behind);
-        }
-        let Some(node) = self.known(ino).filter(|node| node.changed <= behind) else { return };
-        node.names.heard(after, page.entries.last().map(|entry| entry.cookie), page.end);
-    }
 }
 
 impl Node {
@@ -480,6 +320,11 @@ impl Node {
                 .map(|until| until + TAKEN_UP)
                 .filter(|until| *until + HELD_UP > now),
         }
+    }
+
+    /// Of an inode that this mount may have changed up to there.
+    fn since(changed: Seq) -> Self {
+        Self { changed, names: Names::since(changed), ..Self::default() }
     }
 
     fn forget(&mut self) {

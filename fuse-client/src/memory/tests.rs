@@ -347,29 +347,52 @@ fn a_directory_whose_names_are_asked_for_is_read_on_in_growing_steps() {
     assert_eq!(State::default().missed(DIR), None, "nothing could be remembered");
 }
 
+/// A page of one entry was asked for behind an operation and an entry, and is answered.
+fn listed(state: &mut State, behind: u64, after: u64, (text, cookie): (&str, u64), end: bool) {
+    let (after, cookie) = (DirCookie(after), DirCookie(cookie));
+    let entry = DirEntry { name: name(text), ino: FILE, kind: FileKind::Regular, cookie, attr: Some(file()) };
+    let question = Question::ReadDir { ino: DIR, after, entries_max: 0, with_attributes: true };
+    let result = Ok(Reply::ReadDir(DirPage { entries: vec![entry], end, parent: DIR }));
+    state.answered(&question, Seq(behind), &Answered { result, grants: grants(&[FILE]) });
+}
+
+#[test]
+fn a_listing_is_learnt_while_names_are_changed() {
+    let mut state = owner();
+    state.submitted(&unlink("b"), Seq(10));
+    listed(&mut state, 9, 0, ("b", 3), false);
+    state.submitted(&unlink("d"), Seq(11));
+    listed(&mut state, 10, 3, ("c", 4), true);
+    assert_eq!(state.lookup(DIR, &name("c")), Some(Found::Entry(file())));
+    assert_eq!(state.lookup(DIR, &name("nothing")), Some(Found::Nothing));
+    for changed in ["b", "d"] {
+        assert_eq!(state.lookup(DIR, &name(changed)), None, "{changed} was in doubt when the listing was asked for");
+    }
+}
+
+#[test]
+fn what_was_asked_before_a_change_is_not_news_when_the_inode_was_forgotten_meanwhile() {
+    let mut state = owner();
+    state.submitted(&unlink("a"), Seq(10));
+    state.recalled(DIR, None);
+    state.dropped(Target::Inode(DIR));
+    for (behind, known) in [(9, None), (10, Some(Found::Entry(file())))] {
+        let question = Question::Lookup { parent: DIR, name: name("a") };
+        let answered = Answered { result: Ok(Reply::Lookup(file())), grants: grants(&[DIR, FILE]) };
+        state.answered(&question, Seq(behind), &answered);
+        assert_eq!(state.lookup(DIR, &name("a")), known);
+    }
+}
+
 #[test]
 fn a_listing_that_is_read_on_over_a_name_in_doubt_leaves_that_in_doubt() {
-    let page = |text: &str, cookie, end| {
-        let entry = DirEntry {
-            name: name(text),
-            ino: FILE,
-            kind: FileKind::Regular,
-            cookie: DirCookie(cookie),
-            attr: Some(file()),
-        };
-        Reply::ReadDir(DirPage { entries: vec![entry], end, parent: DIR })
-    };
-    let ask = |after| Question::ReadDir { ino: DIR, after: DirCookie(after), entries_max: 0, with_attributes: true };
     for doubted in [false, true] {
         let mut state = owner();
-        let listed = |state: &mut State, after, result| {
-            state.answered(&ask(after), Seq(9), &Answered { result: Ok(result), grants: grants(&[FILE]) });
-        };
-        listed(&mut state, 0, page("b", 3, false));
+        listed(&mut state, 9, 0, ("b", 3), false);
         if doubted {
             state.doubt_name(DIR, &name("b"));
         }
-        listed(&mut state, 3, page("c", 4, true));
+        listed(&mut state, 9, 3, ("c", 4), true);
         assert_eq!(state.lookup(DIR, &name("nothing")), Some(Found::Nothing));
         assert_eq!(state.lookup(DIR, &name("b")).is_some(), !doubted);
     }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use holdfast_core::id::InodeId;
+use holdfast_core::id::{InodeId, Seq};
 use holdfast_core::lease::{GiveBack, Holdings, Mode, Step, Target};
 
 use super::{Believed, Moment, State};
@@ -30,6 +30,7 @@ impl State {
         self.blocks.clear();
         let told = self.all_told();
         self.nodes.clear();
+        self.changed_before = Seq::default();
         told
     }
 
@@ -57,7 +58,7 @@ impl State {
     pub(in crate::memory) fn dropped(&mut self, target: Target) -> Option<GiveBack> {
         let back = self.holdings.dropped(target)?;
         if let (Target::Inode(ino), None) = (target, back.left) {
-            self.nodes.remove(&ino);
+            self.remove(ino);
         }
         Some(back)
     }
@@ -164,7 +165,7 @@ impl State {
                 released.push((ino, told));
                 self.forget(ino);
             } else if !self.holdings.may(ino, Mode::Shared) && told == Believed::default() {
-                self.nodes.remove(&ino);
+                self.remove(ino);
             }
         }
         released

@@ -5,12 +5,18 @@
 //! because it was let go to save memory. What is in doubt is kept as 64 bits of a keyed hash, so a million
 //! names that were let go take some ten megabytes; two of them with one hash would have to meet for a
 //! wrong answer.
+//!
+//! What is heard may have been asked before this mount changed some of the names. So the last changes are
+//! noted: what was asked before one tells nothing of its name, and all that it tells of the others.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher as _;
 
-use holdfast_core::id::{DirCookie, InodeId};
+use holdfast_core::id::{DirCookie, InodeId, Seq};
 use holdfast_core::name::FileName;
+
+/// Changes that are noted, at most. What was asked before more of them tells nothing.
+const CHANGES_MAX: usize = 512;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -23,9 +29,18 @@ pub(super) struct Names {
     complete: bool,
     /// Up to here the listing was heard without a gap.
     listed: Option<DirCookie>,
+    /// The last changes of this mount, in their order, and the fingerprints of the names.
+    changes: VecDeque<(Seq, u64)>,
+    /// All changes behind this one are noted.
+    noted_since: Seq,
 }
 
 impl Names {
+    /// Of a directory that this mount may have changed up to there.
+    pub(super) fn since(changed: Seq) -> Self {
+        Self { noted_since: changed, ..Self::default() }
+    }
+
     fn fingerprint(&self, name: &[u8]) -> u64 {
         self.known.hasher().hash_one(name)
     }
@@ -52,6 +67,37 @@ impl Names {
         } else {
             self.known.insert(name.clone(), to);
         }
+    }
+
+    /// This mount changes what a name leads to.
+    pub(super) fn changed(&mut self, name: &FileName, seq: Seq) {
+        self.changes.push_back((seq, self.fingerprint(name.as_bytes())));
+        if self.changes.len() > CHANGES_MAX
+            && let Some((forgotten, _)) = self.changes.pop_front()
+        {
+            self.noted_since = forgotten;
+        }
+    }
+
+    /// Whether what was asked behind this operation is as of every change of a name.
+    pub(super) fn is_news(&self, name: &FileName, behind: Seq) -> bool {
+        self.is_told_apart(behind) && {
+            let mut later = self.later(behind).peekable();
+            later.peek().is_none() || {
+                let fingerprint = self.fingerprint(name.as_bytes());
+                later.all(|changed| changed != fingerprint)
+            }
+        }
+    }
+
+    /// Whether every change behind this operation is noted.
+    fn is_told_apart(&self, behind: Seq) -> bool {
+        behind >= self.noted_since
+    }
+
+    /// Names that were changed behind this operation.
+    fn later(&self, behind: Seq) -> impl Iterator<Item = u64> {
+        self.changes.iter().rev().take_while(move |(seq, _)| *seq > behind).map(|(_, name)| *name)
     }
 
     /// What a name leads to is not known any more.
@@ -82,7 +128,7 @@ impl Names {
         self.complete = true;
     }
 
-    /// Nothing is known any more.
+    /// Nothing is known any more, but for what was changed last.
     pub(super) fn clear(&mut self) {
         self.known.clear();
         self.in_doubt.clear();
@@ -90,9 +136,16 @@ impl Names {
         self.listed = None;
     }
 
-    /// A page of the listing was heard: behind `after`, up to `last`; `end`: nothing comes behind it.
-    pub(super) fn heard(&mut self, after: DirCookie, last: Option<DirCookie>, end: bool) {
+    /// A page of the listing was heard that was asked for behind this operation: entries behind `after`, up to
+    /// `last`; `end`: nothing comes behind it.
+    pub(super) fn heard(&mut self, behind: Seq, after: DirCookie, last: Option<DirCookie>, end: bool) {
+        if self.complete || !self.is_told_apart(behind) {
+            return;
+        }
         let gapless = after == DirCookie(0) || self.listed == Some(after);
+        // What was changed meanwhile is known, or surely in doubt.
+        let later: Vec<u64> = self.later(behind).filter(|_| gapless).collect();
+        self.in_doubt.extend(later);
         self.listed = last.or(self.listed).filter(|_| gapless);
         self.complete |= gapless && end;
     }
@@ -154,9 +207,9 @@ mod tests {
     fn doubt_outlives_the_rest_of_a_listing() {
         let mut names = Names::default();
         names.lead(&name("a"), Some(FILE));
-        names.heard(DirCookie(0), Some(DirCookie(5)), false);
+        names.heard(Seq(0), DirCookie(0), Some(DirCookie(5)), false);
         names.doubt(&name("a"));
-        names.heard(DirCookie(5), Some(DirCookie(9)), true);
+        names.heard(Seq(0), DirCookie(5), Some(DirCookie(9)), true);
         assert!(names.is_complete());
         assert_eq!((names.leads(b"a"), names.leads(b"b")), (None, Some(None)));
     }
@@ -164,10 +217,39 @@ mod tests {
     #[test]
     fn a_gap_in_a_listing_leaves_it_open() {
         let mut names = Names::default();
-        names.heard(DirCookie(0), Some(DirCookie(5)), false);
-        names.heard(DirCookie(7), Some(DirCookie(9)), true);
+        names.heard(Seq(0), DirCookie(0), Some(DirCookie(5)), false);
+        names.heard(Seq(0), DirCookie(7), Some(DirCookie(9)), true);
         assert!(!names.is_complete());
         assert_eq!((names.listed(), names.leads(b"a")), (DirCookie(0), None));
+    }
+
+    #[test]
+    fn what_was_asked_before_a_change_tells_of_the_other_names() {
+        let mut names = Names::since(Seq(3));
+        names.changed(&name("a"), Seq(7));
+        assert!(names.is_news(&name("a"), Seq(7)) && !names.is_news(&name("a"), Seq(6)));
+        assert!(names.is_news(&name("b"), Seq(3)) && !names.is_news(&name("b"), Seq(2)));
+        names.heard(Seq(2), DirCookie(0), None, true);
+        assert!(!names.is_complete(), "it may have been changed before that");
+        names.heard(Seq(6), DirCookie(0), None, true);
+        assert_eq!((names.leads(b"a"), names.leads(b"b")), (None, Some(None)));
+        names.lead(&name("a"), None);
+        names.heard(Seq(6), DirCookie(0), None, true);
+        assert_eq!(names.leads(b"a"), Some(None), "all was known before");
+    }
+
+    #[test]
+    fn more_changes_than_are_noted_make_what_was_asked_before_them_nothing() {
+        let mut names = Names::default();
+        let last = CHANGES_MAX as u64 + 5;
+        for seq in 1..=last {
+            names.changed(&name("a"), Seq(seq));
+        }
+        for (behind, told) in [(4, false), (5, true)] {
+            assert_eq!(names.is_news(&name("b"), Seq(behind)), told);
+            names.heard(Seq(behind), DirCookie(0), None, true);
+            assert_eq!(names.is_complete(), told);
+        }
     }
 
     #[test]
