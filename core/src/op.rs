@@ -131,6 +131,20 @@ pub enum WriteAt {
     /// To this offset, from memory that a program has mapped: no call of write(2), so the file keeps
     /// its privileges; and its length: what lies behind the end is dropped.
     Mapped(u64),
+    /// To this offset, from the page cache of a kernel that is alone with the volume: it has the times, and
+    /// says them by itself ([`SetAttr::ctime`](crate::attr::SetAttr::ctime)), before or after the bytes.
+    WrittenBack(u64),
+}
+
+impl WriteAt {
+    /// The offset, where it is known before the write is applied.
+    #[must_use]
+    pub const fn offset(self) -> Option<u64> {
+        match self {
+            Self::Offset(offset) | Self::Mapped(offset) | Self::WrittenBack(offset) => Some(offset),
+            Self::End => None,
+        }
+    }
 }
 
 /// The bytes of a write.

@@ -10,7 +10,7 @@ use crate::attr::{Attr, FileKind, Mode, SetAttr, SetTime};
 use crate::derive::{self, AskedMode, Parent};
 use crate::id::{DataVersion, InodeId};
 use crate::limits::{FILE_BYTES_MAX, LINKS_MAX};
-use crate::op::{Caller, NewNode};
+use crate::op::{Caller, NewNode, WriteAt};
 use crate::range::ByteRange;
 use crate::relatime;
 use crate::time::Timestamp;
@@ -25,15 +25,17 @@ const fn is_plain(attr: &Attr) -> bool {
     attr.no_xattrs && attr.nlink > 0 && !attr.mode.has(Mode::SETUID | Mode::SETGID)
 }
 
-/// The file after a write of `len` bytes, at least one, at `offset`.
+/// The file after a write of `len` bytes, at least one.
 #[must_use]
-pub fn written(file: &Attr, offset: u64, len: u32, now: Timestamp) -> Option<Attr> {
+pub fn written(file: &Attr, at: WriteAt, len: u32, now: Timestamp) -> Option<Attr> {
+    let offset = at.offset().unwrap_or(file.size);
     let range = ByteRange::new(offset, u64::from(len))?;
     if file.kind != FileKind::Regular || !is_plain(file) || !is_dense(file) || offset > file.size {
         return None;
     }
     let size = file.size.max(range.end());
-    Some(Attr { size, allocated: size, mtime: now, ctime: now, data_version: file.data_version.next(), ..*file })
+    let (mtime, ctime) = if let WriteAt::WrittenBack(_) = at { (file.mtime, file.ctime) } else { (now, now) };
+    Some(Attr { size, allocated: size, mtime, ctime, data_version: file.data_version.next(), ..*file })
 }
 
 /// The inode after a change of attributes.

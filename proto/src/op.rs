@@ -169,11 +169,9 @@ fn op_to_wire(op: &Op) -> v1::op::Op {
 
 fn write_to_wire(ino: InodeId, at: WriteAt, data: &WriteData, kill_privileges: bool) -> v1::Write {
     let mut write = v1::Write { ino: ino.0, kill_privileges, ..v1::Write::default() };
-    write.offset = match at {
-        WriteAt::Offset(offset) | WriteAt::Mapped(offset) => Some(offset),
-        WriteAt::End => None,
-    };
+    write.offset = at.offset();
     write.mapped = matches!(at, WriteAt::Mapped(_));
+    write.written_back = matches!(at, WriteAt::WrittenBack(_));
     match data {
         WriteData::Inline(data) => write.data = data.clone(),
         WriteData::Staged { stage, len } => {
@@ -227,6 +225,7 @@ fn op_from_wire(wire: v1::op::Op) -> Result<Op> {
             at: match write.offset {
                 None => WriteAt::End,
                 Some(offset) if write.mapped => WriteAt::Mapped(offset),
+                Some(offset) if write.written_back => WriteAt::WrittenBack(offset),
                 Some(offset) => WriteAt::Offset(offset),
             },
             kill_privileges: write.kill_privileges,

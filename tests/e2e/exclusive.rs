@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use holdfast_tests::random::{self, Random};
 use holdfast_tests::sys::Mapping;
 use holdfast_tests::wait::{self, Watchdog};
 use nix::sys::signal::Signal;
-use nix::unistd::{Whence, lseek};
+use nix::unistd::{Whence, lseek, syncfs};
 
 const PAGE: u64 = 4096;
 
@@ -135,10 +136,44 @@ fn what_the_kernel_kept_back_is_there_after_an_unmount_with_its_times() {
     a.unmount(&cluster, 0);
     let b = cluster.mount(1, "v");
     assert_eq!(fs::read(b.at("f")).unwrap(), expected);
-    for (name, before) in names.iter().zip(before) {
-        assert_eq!(look(&b.at(name)), before, "{name}");
+    for (name, (content, times)) in names.iter().zip(before) {
+        let found = look(&b.at(name));
+        assert_eq!(found.1, times, "{name}");
+        assert!(found.0 == content, "the content of {name}");
     }
     assert_eq!(names.len(), 402);
+}
+
+#[test]
+fn times_are_the_kernels_whenever_it_writes_back() {
+    let (_watchdog, cluster) = cluster("times");
+    let a = cluster.mount_with(0, "v", "exclusive");
+    let names: Vec<String> = (0..400).map(|number| format!("f{number}")).collect();
+    let (done, syncs) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // The flush begins without waiting, so that times and bytes are on their way at once.
+            let root = File::open(&a.path).unwrap();
+            while !done.load(Ordering::Relaxed) {
+                syncfs(&root).unwrap();
+                syncs.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for name in &names {
+            let mut file = File::create(a.at(name)).unwrap();
+            for _ in 0..8 {
+                file.write_all(&[7; 3000]).unwrap();
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(syncs.into_inner() > 10, "too few flushes beside the writes");
+    let before: Vec<_> = names.iter().map(|name| look(&a.at(name))).collect();
+    a.unmount(&cluster, 0);
+    let b = cluster.mount(1, "v");
+    let differs = names.iter().zip(before).filter(|(name, before)| look(&b.at(name)) != *before);
+    let differs: Vec<_> = differs.map(|(name, before)| (name, before.1, look(&b.at(name)).1)).collect();
+    assert!(differs.is_empty(), "{} of {}: {differs:?}", differs.len(), names.len());
 }
 
 #[test]

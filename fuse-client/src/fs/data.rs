@@ -55,10 +55,10 @@ impl FileSystem {
             return Reply::Now(Err(PosixError::BadHandle));
         };
         if data.is_empty() {
-            let offset = if let WriteAt::Offset(offset) | WriteAt::Mapped(offset) = at { offset } else { 0 };
+            let offset = at.offset().unwrap_or_default();
             return Reply::Now(Ok(Written { len: 0, offset }));
         }
-        if let WriteAt::Offset(offset) | WriteAt::Mapped(offset) = at
+        if let Some(offset) = at.offset()
             && ByteRange::new(offset, data.len() as u64).is_none()
         {
             return Reply::Now(Err(PosixError::FileTooLarge));

@@ -414,7 +414,8 @@ impl Dispatcher {
         let killer = (kind == Writing::CallWithoutRights).then_some(Thread(call.thread));
         let flags = OFlag::from_bits_retain(flags);
         let at = match kind {
-            // The kernel knows where the end is, and what lies before it.
+            // The kernel knows where the end is, and what lies before it; and the times of what it kept back.
+            Writing::Mapped if self.fs.is_alone() => WriteAt::WrittenBack(offset),
             _ if self.fs.is_alone() => WriteAt::Offset(offset),
             Writing::Mapped => WriteAt::Mapped(offset),
             _ if flags.contains(OFlag::O_APPEND) => WriteAt::End,

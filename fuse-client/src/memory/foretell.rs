@@ -108,17 +108,14 @@ impl State {
             }
             Op::Write { ino, at, data: WriteData::Inline(bytes), .. } => {
                 let file = self.own(*ino)?;
-                let offset = match at {
-                    WriteAt::Offset(offset) | WriteAt::Mapped(offset) => *offset,
-                    WriteAt::End => file.size,
-                };
+                let offset = at.offset().unwrap_or(file.size);
                 let len = u32::try_from(bytes.len()).ok()?;
                 if matches!(at, WriteAt::Mapped(_)) && file.size.saturating_sub(offset) < u64::from(len) {
                     // What lies behind the end is not the file's.
                     return None;
                 }
                 let now = later(answering, &[file]);
-                let file = predict::written(file, offset, len, now)?;
+                let file = predict::written(file, *at, len, now)?;
                 let reply = OpReply::Written { offset, len, attr: file };
                 Some(change(op.clone(), reply, vec![file]))
             }

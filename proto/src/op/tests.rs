@@ -128,6 +128,7 @@ pub(crate) fn ops() -> impl Strategy<Value = Op> {
     let at = prop_oneof![
         any::<u64>().prop_map(WriteAt::Offset),
         any::<u64>().prop_map(WriteAt::Mapped),
+        any::<u64>().prop_map(WriteAt::WrittenBack),
         Just(WriteAt::End),
     ];
     let xattr_mode = prop::sample::select(XATTR_MODES.to_vec());

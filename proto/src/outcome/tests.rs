@@ -38,10 +38,7 @@ fn reply(op: &Op, attr: Attr) -> OpReply {
                 WriteData::Inline(data) => u32::try_from(data.len()).unwrap(),
                 WriteData::Staged { len, .. } => *len,
             };
-            let offset = match at {
-                WriteAt::Offset(offset) | WriteAt::Mapped(offset) => *offset,
-                WriteAt::End => attr.size,
-            };
+            let offset = at.offset().unwrap_or(attr.size);
             OpReply::Written { offset, len, attr: of(*ino) }
         }
         Op::Copy { to, len, .. } => OpReply::Copied { len: (*len).min(COPY_BYTES_MAX), attr: of(*to) },

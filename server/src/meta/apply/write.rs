@@ -27,10 +27,7 @@ pub(super) fn write(
     kill_privileges: bool,
 ) -> Decision {
     let mut inode = txn.regular(ino)?;
-    let offset = match at {
-        WriteAt::Offset(offset) | WriteAt::Mapped(offset) => offset,
-        WriteAt::End => inode.size,
-    };
+    let offset = at.offset().unwrap_or(inode.size);
     let len = match data {
         WriteData::Inline(bytes) if bytes.len() > INLINE_BYTES_MAX => return Err(PosixError::Invalid.into()),
         WriteData::Inline(bytes) => u32::try_from(bytes.len()).unwrap_or(u32::MAX),
@@ -40,7 +37,7 @@ pub(super) fn write(
     // it has not heard yet that another host has made the file shorter.
     let kept = match at {
         WriteAt::Mapped(_) => inode.size.saturating_sub(offset).min(u64::from(len)),
-        WriteAt::Offset(_) | WriteAt::End => u64::from(len),
+        WriteAt::Offset(_) | WriteAt::End | WriteAt::WrittenBack(_) => u64::from(len),
     };
     if kept == 0 {
         return Ok(OpReply::Written { offset, len, attr: inode.attr(ino) });
@@ -55,9 +52,13 @@ pub(super) fn write(
         }
         WriteData::Staged { .. } => put_frames(txn, &mut inode, range, staged),
     }
+    let (mtime, ctime) = (inode.mtime, inode.ctime);
     grew(txn, &mut inode, range.end());
     if !matches!(at, WriteAt::Mapped(_)) {
         takes_privileges(txn, ino, &mut inode, kill_privileges)?;
+    }
+    if matches!(at, WriteAt::WrittenBack(_)) {
+        (inode.mtime, inode.ctime) = (mtime, ctime);
     }
     txn.put_inode(ino, &inode);
     Ok(OpReply::Written { offset, len, attr: inode.attr(ino) })

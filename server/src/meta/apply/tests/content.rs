@@ -1,14 +1,14 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use bytes::Bytes;
-use holdfast_core::attr::FileKind;
+use holdfast_core::attr::{FileKind, SetAttr, SetTime};
 use holdfast_core::error::PosixError::*;
 use holdfast_core::id::InodeId;
 use holdfast_core::limits::FILE_BYTES_MAX;
 use holdfast_core::op::{AllocateMode, NewNode, Op, OpReply, WriteAt, WriteData};
 
 use crate::store::ReadResult;
-use crate::store::fixture::{ROOT, Volume, noise, posix};
+use crate::store::fixture::{ROOT, Volume, at, noise, posix};
 
 const RESERVE: AllocateMode = AllocateMode::Reserve { keep_size: false };
 const RESERVE_BEHIND: AllocateMode = AllocateMode::Reserve { keep_size: true };
@@ -77,6 +77,23 @@ fn what_a_mapping_has_behind_the_end_is_not_written() {
     volume.write_staged_at(file, WriteAt::Mapped(4096), &large).unwrap();
     assert_eq!(volume.attr(file).size, 150_000);
     assert!(volume.content(file)[4096..] == large[..150_000 - 4096]);
+    volume.sound();
+}
+
+#[test]
+fn what_a_kernel_writes_back_leaves_the_times_that_it_told() {
+    let volume = Volume::new();
+    let file = volume.file(ROOT, "f").unwrap();
+    let told = SetAttr { mtime: Some(SetTime::To(at(-70))), ctime: Some(at(-60)), ..SetAttr::default() };
+    volume.setattr(file, told).unwrap();
+    let (bytes, large) = (noise(1, 4096), noise(2, 200_000));
+    let data = WriteData::Inline(Bytes::copy_from_slice(&bytes));
+    let op = Op::Write { ino: file, at: WriteAt::WrittenBack(0), data, kill_privileges: false };
+    volume.attr_of(op).unwrap();
+    volume.write_staged_at(file, WriteAt::WrittenBack(4096), &large).unwrap();
+    let attr = volume.attr(file);
+    assert_eq!((attr.mtime, attr.ctime, attr.size), (at(-70), at(-60), 204_096), "a file grows by it all the same");
+    assert!(volume.content(file) == [bytes, large].concat());
     volume.sound();
 }
 

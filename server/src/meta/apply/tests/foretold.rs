@@ -15,6 +15,7 @@ use crate::store::fixture::{ROOT, Volume, at, mode, name};
 enum Step {
     Write { offset: u64, len: usize },
     Append { len: usize },
+    WriteBack { offset: u64, len: usize },
     Set(SetAttr),
     Empty,
     Read,
@@ -45,6 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (0..8000_u64, 1..5000_usize).prop_map(|(offset, len)| Step::Write { offset, len }),
         (1..5000_usize).prop_map(|len| Step::Append { len }),
+        (0..8000_u64, 1..5000_usize).prop_map(|(offset, len)| Step::WriteBack { offset, len }),
         set.prop_map(Step::Set),
         Just(Step::Empty),
         Just(Step::Read),
@@ -61,17 +63,19 @@ fn follows(volume: &Volume, (directory, file): (InodeId, InodeId), number: usize
     // The clock of these volumes goes on with each operation.
     let now = at(volume.now().secs + 1);
     let fresh = |number: usize| format!("n{number}");
-    let written = |at: WriteAt, offset: u64, len: usize| {
+    let written = |at: WriteAt, len: usize| {
+        let offset = at.offset().unwrap_or(before.size);
         let data = WriteData::Inline(Bytes::from(vec![1; len]));
         let done = volume.apply(Op::Write { ino: file, at, data, kill_privileges: false });
-        let foretold = predict::written(&before, offset, u32::try_from(len).unwrap(), now);
+        let foretold = predict::written(&before, at, u32::try_from(len).unwrap(), now);
         let Some(attr) = foretold else { return false };
         assert_eq!(done, Ok(OpReply::Written { offset, len: u32::try_from(len).unwrap(), attr }));
         true
     };
     match step {
-        Step::Write { offset, len } => written(WriteAt::Offset(*offset), *offset, *len),
-        Step::Append { len } => written(WriteAt::End, before.size, *len),
+        Step::Write { offset, len } => written(WriteAt::Offset(*offset), *len),
+        Step::Append { len } => written(WriteAt::End, *len),
+        Step::WriteBack { offset, len } => written(WriteAt::WrittenBack(*offset), *len),
         Step::Set(set) => {
             let done = volume.setattr(file, *set);
             let Some(attr) = predict::set(&before, set, now) else { return false };
