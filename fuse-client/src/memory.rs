@@ -18,6 +18,8 @@ mod reading;
 mod state;
 mod strides;
 mod touch;
+mod walking;
+mod walks;
 
 use std::fmt;
 use std::ops::Range;
@@ -39,6 +41,7 @@ use state::{Believed, State};
 
 pub(crate) use reading::{Blockwise, Bytewise, ReadAhead};
 pub(crate) use strides::Part;
+pub(crate) use walks::Wanted;
 
 /// How long the kernel may believe what a name leads to. It is not told when it may not any more: that
 /// needs the directory's lock, which whoever waits for the very change may hold. So the change waits.
@@ -96,6 +99,8 @@ struct Inner {
     read_ahead: watch::Sender<u64>,
     /// Counts questions about blocks that are over.
     blocks_asked: watch::Sender<u64>,
+    /// Counts directories that were listed ahead.
+    listed_ahead: watch::Sender<u64>,
 }
 
 impl fmt::Debug for Memory {

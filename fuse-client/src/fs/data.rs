@@ -198,7 +198,8 @@ impl Shared {
         found
     }
 
-    fn read_beginnings(self: &Arc<Self>, ahead: ReadAhead) {
+    /// Reads small files ahead.
+    pub(super) fn read_beginnings(self: &Arc<Self>, ahead: ReadAhead) {
         let weak = Arc::downgrade(self);
         let read = self.session.read_files(ahead.files.clone());
         self.session.spawn(async move {

@@ -2,8 +2,9 @@
 //!
 //! A handle keeps one page of the listing, so that one request to the server answers many of the
 //! kernel, and asks for the next one when it has one. A listing that starts anew (offset 0: opendir,
-//! rewinddir) always asks anew. Offsets are the server's cookies, so a listing goes on from any of them
-//! whatever changed meanwhile: an entry that stays is listed exactly once.
+//! rewinddir) asks anew, or takes what was listed ahead under a lease and still holds. Offsets are the
+//! server's cookies, so a listing goes on from any of them whatever changed meanwhile: an entry that stays is
+//! listed exactly once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use super::handles::Owner;
 use super::open::Pin;
 use super::{FileSystem, Handle, Node, Outcome, Reply, Shared, misfit};
 use crate::errno;
+use crate::memory::Wanted;
 
 /// Entries asked for at a time; with attributes fewer, to bound a handle's memory (about 400 KiB).
 const PAGE_ENTRIES: u32 = 2048;
@@ -165,6 +167,7 @@ impl FileSystem {
             };
             let page = match come {
                 Some(page) => page?,
+                None if offset == 0 => shared.first_page(dir.ino, with_attributes).await?,
                 None => shared.page(dir.ino, offset, with_attributes).await?,
             };
             let page = Arc::new(page);
@@ -212,16 +215,55 @@ impl Shared {
         });
     }
 
+    /// The beginning of a listing, from memory if it was listed ahead.
+    async fn first_page(self: &Arc<Self>, ino: InodeId, with_attributes: bool) -> Outcome<Page> {
+        let mut settles = self.memory.on_listing_settled();
+        let listed = loop {
+            match self.memory.list(ino) {
+                Wanted::Here(page) => break page,
+                Wanted::Nothing => break self.list(ino, 0, with_attributes).await?,
+                // The sender lives as long as the memory.
+                Wanted::Coming => _ = settles.changed().await,
+            }
+        };
+        self.walk_on(ino, &listed);
+        Ok(Page { after: 0, end: listed.end, entries: self.entries(ino, 0, listed) })
+    }
+
+    /// A listing is given to who wanted it: what will be wanted next is asked for.
+    fn walk_on(self: &Arc<Self>, ino: InodeId, listed: &DirPage) {
+        let (directories, files) = self.memory.has_listed(ino, listed);
+        for ino in directories {
+            let question =
+                Question::ReadDir { ino, after: DirCookie(0), entries_max: PAGE_ENTRIES_PLUS, with_attributes: true };
+            let (asked, weak) = (self.session.ask(question), Arc::downgrade(self));
+            self.session.spawn(async move {
+                // What is remembered was told to the memory.
+                let _ = asked.await;
+                if let Some(shared) = weak.upgrade() {
+                    shared.memory.listing_settled(ino);
+                }
+            });
+        }
+        if let Some(files) = files {
+            self.read_beginnings(files);
+        }
+    }
+
     async fn page(&self, ino: InodeId, after: u64, with_attributes: bool) -> Outcome<Page> {
+        let listed = self.list(ino, after, with_attributes).await?;
+        Ok(Page { after, end: listed.end, entries: self.entries(ino, after, listed) })
+    }
+
+    async fn list(&self, ino: InodeId, after: u64, with_attributes: bool) -> Outcome<DirPage> {
         let after_cookie = DirCookie(after.saturating_sub(OFFSET_DOT_DOT));
         let entries_max = if with_attributes { PAGE_ENTRIES_PLUS } else { PAGE_ENTRIES };
         let question = Question::ReadDir { ino, after: after_cookie, entries_max, with_attributes };
-        let listed = match self.session.ask(question).await {
-            Ok(Answer::ReadDir(page)) => page,
-            Ok(other) => return Err(misfit("a listing", &other)),
-            Err(error) => return Err(errno::answer(&error)),
-        };
-        Ok(Page { after, end: listed.end, entries: self.entries(ino, after, listed) })
+        match self.session.ask(question).await {
+            Ok(Answer::ReadDir(page)) => Ok(page),
+            Ok(other) => Err(misfit("a listing", &other)),
+            Err(error) => Err(errno::answer(&error)),
+        }
     }
 
     fn entries(&self, ino: InodeId, after: u64, listed: DirPage) -> Vec<ListingEntry> {

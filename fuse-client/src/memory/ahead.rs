@@ -95,8 +95,7 @@ impl Ahead {
 
     /// Takes the next batch of those that are worth it: `worth` tells how long a file is.
     pub(super) fn batch(&mut self, directory: InodeId, worth: impl Fn(InodeId) -> Option<u64>) -> Vec<InodeId> {
-        let confident = usize::try_from(self.confidence).is_ok_and(|files| files > BATCH_FILES_CONFIDENT);
-        let least = if confident { BATCH_FILES_CONFIDENT } else { BATCH_FILES_MIN };
+        let least = if self.is_sure() { BATCH_FILES_CONFIDENT } else { BATCH_FILES_MIN };
         let Some(followed) = self.directories.get_mut(&directory) else { return Vec::new() };
         let Some(queue) = &mut followed.queue else { return Vec::new() };
         followed.batch = (followed.batch * 2).clamp(least, BATCH_FILES_MAX);
@@ -113,6 +112,11 @@ impl Ahead {
         }
         followed.outstanding += batch.len();
         batch
+    }
+
+    /// Whether nearly all of the last files that were read ahead were read.
+    pub(super) fn is_sure(&self) -> bool {
+        usize::try_from(self.confidence).is_ok_and(|files| files > BATCH_FILES_CONFIDENT)
     }
 
     /// A file is here, or will not come.

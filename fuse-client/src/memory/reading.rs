@@ -88,7 +88,8 @@ impl State {
         (unknown, next)
     }
 
-    fn next(&mut self, directory: InodeId, ino: InodeId, next: Next) -> Option<ReadAhead> {
+    /// The files to read now, where this is to be done about a directory; not this one.
+    pub(super) fn next(&mut self, directory: InodeId, ino: InodeId, next: Next) -> Option<ReadAhead> {
         match next {
             Next::Nothing => return None,
             Next::Consider => {

@@ -18,6 +18,7 @@ use super::ahead::Ahead;
 use super::blocks::Blocks;
 use super::contents::Contents;
 use super::strides::Strides;
+use super::walks::Walks;
 use super::{Found, HELD_UP, TAKEN_UP};
 use names::Names;
 use wanted::Wanted;
@@ -86,6 +87,7 @@ pub(super) struct State {
     pub(super) blocks: Blocks,
     pub(super) ahead: Ahead,
     pub(super) strides: Strides,
+    pub(super) walks: Walks,
 }
 
 impl State {
@@ -253,6 +255,12 @@ impl State {
         self.nodes.entry(ino).or_insert_with(|| Node::since(self.changed_before))
     }
 
+    /// Whether what was asked behind this operation is all that is to be known of an inode that is ours to
+    /// remember.
+    pub(super) fn is_as_of(&mut self, ino: InodeId, behind: Seq) -> bool {
+        self.known(ino).is_some_and(|node| node.changed <= behind)
+    }
+
     /// An inode is not remembered any more.
     fn remove(&mut self, ino: InodeId) {
         if let Some(node) = self.nodes.remove(&ino) {
@@ -262,6 +270,7 @@ impl State {
 
     /// These are the attributes of an inode of ours, by an operation of ours.
     pub(super) fn set(&mut self, attr: &Attr, seq: Seq) {
+        self.walks.forget(attr.ino);
         let used = self.tick();
         if let Some(node) = self.nodes.get_mut(&attr.ino) {
             node.attr = Some(*attr);
@@ -272,6 +281,7 @@ impl State {
 
     /// An operation changes an inode: its attributes are not known before its outcome.
     pub(super) fn doubt_since(&mut self, ino: InodeId, seq: Seq) {
+        self.walks.forget(ino);
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.attr = None;
             node.changed = node.changed.max(seq);
@@ -281,6 +291,7 @@ impl State {
     /// Nothing is known of an inode any more.
     pub(super) fn forget(&mut self, ino: InodeId) {
         self.contents.forget(ino);
+        self.walks.forget(ino);
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.forget();
         }
@@ -302,6 +313,7 @@ impl State {
     /// Nothing that was heard counts any more; the leases do.
     pub(super) fn forget_all(&mut self) {
         self.contents.clear();
+        self.walks.clear();
         self.blocks.clear();
         for node in self.nodes.values_mut() {
             node.forget();

@@ -17,6 +17,7 @@ use super::*;
 
 mod names;
 mod reading;
+mod walking;
 
 const DIR: InodeId = InodeId(1);
 const FILE: InodeId = InodeId(7);

@@ -28,6 +28,7 @@ impl State {
         self.holdings.lost();
         self.contents.clear();
         self.blocks.clear();
+        self.walks.clear();
         let told = self.all_told();
         self.nodes.clear();
         self.changed_before = Seq::default();

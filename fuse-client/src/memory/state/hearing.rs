@@ -29,6 +29,9 @@ impl State {
             (Question::GetAttr { .. }, Ok(Reply::GetAttr(attr))) => self.know(attr, behind),
             (Question::ReadDir { ino, after, .. }, Ok(Reply::ReadDir(page))) => {
                 self.listed(*ino, (*after, behind), page);
+                if *after == DirCookie(0) {
+                    self.keep_page(*ino, behind, page);
+                }
             }
             _ => {}
         }
