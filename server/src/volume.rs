@@ -26,6 +26,7 @@ mod member;
 mod opens;
 mod operations;
 mod pace;
+mod patience;
 mod recovery;
 mod sessions;
 mod staging;
@@ -321,22 +322,7 @@ impl Owner {
     pub(crate) fn tick(&self) {
         let mut state = self.lock();
         let now = state.seen;
-        let mut late: Vec<(SessionId, Leave)> = state
-            .members
-            .iter()
-            .filter(|(_, member)| member.may_expire() && member.deadline < now)
-            .map(|(&session, _)| (session, Leave::Expired))
-            .collect();
-        if matches!(state.phase, Phase::Recovering(_)) {
-            // Those who have not come back are the recovery's to judge.
-            late.clear();
-        }
-        let times = self.settings.times;
-        let patience = server_waits_until(BootTime::default(), times.lease, times.heartbeat).0;
-        let asked_before = BootTime(now.0.saturating_sub(patience));
-        let mut overdue = state.invalidations.overdue(asked_before);
-        overdue.extend(state.leases.overdue(asked_before));
-        late.extend(overdue.into_iter().map(|session| (session, Leave::Unresponsive)));
+        let late = self.late(&mut state, now);
         state.leases.tidy(now);
         for (session, why) in late {
             self.leave(&mut state, session, why);

@@ -12,6 +12,7 @@ use holdfast_proto::inspect::Description;
 use tokio::sync::{mpsc, oneshot};
 
 use super::leases::{Emptying, Later, Resumed};
+use super::patience::{HeldUp, WaitsFor};
 use super::recovery::Queued;
 use super::staging::Stages;
 use crate::session::{Hello, OpAnswer, Outbound, Sync};
@@ -117,6 +118,8 @@ pub(super) struct Member {
     told_sync: u64,
     pub(super) lock_waits: HashMap<u64, Ticket>,
     pub(super) deferred_locks: Vec<DeferredLock>,
+    /// Whether it waits for others.
+    pub(super) held_up: HeldUp,
     /// Who waits for what it says of its processes.
     pub(super) questions: HashMap<u64, oneshot::Sender<Description>>,
     /// During recovery: the last operation that it will re-send, once it has said so.
@@ -164,6 +167,7 @@ impl Member {
             told_sync: 0,
             lock_waits: HashMap::new(),
             deferred_locks: Vec::new(),
+            held_up: HeldUp::default(),
             questions: HashMap::new(),
             pending_until: None,
             goodbye: false,
@@ -245,6 +249,13 @@ impl Member {
     /// Whether the next answer can go out at once.
     pub(super) fn answers_at_once(&self) -> bool {
         self.answers.iter().all(|answer| answer.waits == 0)
+    }
+
+    /// What others have to do before it goes on.
+    pub(super) fn waits_for(&self) -> Option<WaitsFor> {
+        let notices = self.answers.front().filter(|answer| answer.waits > 0);
+        let claim = self.blocked.map(WaitsFor::Claim);
+        claim.or(notices.map(|answer| WaitsFor::Notices(answer.applied.seq)))
     }
 
     /// An answer waits for one notice less.
