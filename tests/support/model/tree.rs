@@ -191,7 +191,7 @@ impl Prefix {
             if differences.is_empty() || next.is_some_and(|next| model.after_part_of(next, tree)) {
                 found = Some(done);
             }
-            if differences.len() < nearest.1.len() {
+            if differences.len() <= nearest.1.len() {
                 nearest = (done, differences);
             }
             if let Some(next) = next {
