@@ -64,10 +64,13 @@ programs: ## git, databases, package managers and copies on a volume that is mou
 	$(CARGO) build --release --locked --workspace --bins
 	$(ROOT) tests/programs/run $(ARGS)
 
-torture: ## The full sizes of every fault and random test; takes long
+torture: ## The full sizes of every fault and random test, and a table of the faults; takes long
 	@scripts/deps test
 	$(CARGO) build --release --locked --workspace --bins
-	HOLDFAST_TORTURE=1 $(ROOT) $(CARGO) nextest run --release --locked --package holdfast-core --package holdfast-tests --profile torture $(ARGS)
+	report=$$(mktemp); trap 'rm -f "$$report"' EXIT; status=0; \
+	HOLDFAST_TORTURE=1 HOLDFAST_REPORT=$$report $(ROOT) $(CARGO) nextest run --release --locked --package holdfast-core --package holdfast-tests --profile torture $(ARGS) || status=$$?; \
+	[ ! -s "$$report" ] || tests/faults/table "$$report" || status=1; \
+	exit $$status
 
 install: ## Install below PREFIX (/usr/local), and mount(8)'s helper in /sbin; as root
 	@scripts/deps build

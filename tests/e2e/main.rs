@@ -9,7 +9,6 @@ mod bench;
 mod clocks;
 mod coherence;
 mod containers;
-mod crash;
 mod disk_cache;
 mod exclusive;
 mod holders;

@@ -31,7 +31,7 @@ fn writes_go_on(name: &str, times: usize, fault: impl Fn(&Cluster)) {
     let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let manifest = thread::scope(|scope| {
         let writing = scope.spawn(|| {
-            let mut manifest = Manifest::default();
+            let manifest = Manifest::default();
             while !stop.load(Ordering::Relaxed) {
                 let number = done.fetch_add(1, Ordering::Relaxed) as u64;
                 manifest.write(&pair.a.path, &format!("f{}", number % 20), number, 30_000).unwrap();

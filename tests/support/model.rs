@@ -12,6 +12,7 @@ mod handles;
 pub mod harness;
 mod names;
 pub mod step;
+pub mod tree;
 
 use std::collections::BTreeMap;
 

@@ -119,6 +119,14 @@ impl<W> Entry<W> {
         self.answer == Answer::None
     }
 
+    /// From now on only its number is sent. What failed had no effect, and must have none when it is sent to a
+    /// server that has forgotten it: it may have been put off and done under another number since, or it
+    /// may not fail any more.
+    fn does_nothing(&mut self) {
+        self.op = Op::Close { ino: InodeId(u64::MAX) };
+        self.payload = None;
+    }
+
     /// It was answered here, and the server has not yet said what became of it.
     pub(crate) const fn is_foretold(&self) -> bool {
         self.foretold.is_some()
@@ -300,6 +308,9 @@ impl<W> OpLog<W> {
             Answer::Done { created } if result.is_err() => Answered::Undone(touched(&entry.op, created)),
             Answer::Done { .. } | Answer::Failed => Answered::Again,
         };
+        if result.is_err() {
+            entry.does_nothing();
+        }
         while self.entry(Seq(self.answered + 1)).is_some_and(|entry| entry.told) {
             self.answered += 1;
         }
@@ -342,8 +353,7 @@ impl<W> OpLog<W> {
             Answer::Done { created } => touched(&entry.op, created),
             Answer::None | Answer::Failed => Vec::new(),
         };
-        entry.op = Op::Close { ino: InodeId(u64::MAX) };
-        entry.payload = None;
+        entry.does_nothing();
         entry.foretold = None;
         Some((entry.waiter.take(), lost))
     }

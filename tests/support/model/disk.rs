@@ -46,7 +46,7 @@ fn size(len: u64) -> usize {
     usize::try_from(len).unwrap_or(0)
 }
 
-fn kind(meta: &fs::Metadata) -> Kind {
+pub(super) fn kind(meta: &fs::Metadata) -> Kind {
     match meta.file_type() {
         kind if kind.is_file() => Kind::File,
         kind if kind.is_dir() => Kind::Directory,
@@ -56,7 +56,7 @@ fn kind(meta: &fs::Metadata) -> Kind {
     }
 }
 
-fn stat(meta: &fs::Metadata) -> Stat {
+pub(super) fn stat(meta: &fs::Metadata) -> Stat {
     let time = |secs, nanos| Some(Time { secs, nanos: u32::try_from(nanos).unwrap_or(u32::MAX) });
     Stat {
         ino: meta.ino(),

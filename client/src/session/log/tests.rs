@@ -157,6 +157,24 @@ fn a_withdrawn_operation_leaves_its_number_to_one_that_does_nothing() {
 }
 
 #[test]
+fn an_operation_that_failed_does_nothing_when_it_is_sent_again() {
+    let mut log = log(ROOMY, [unlink(1), write(2, 5), unlink(3)]);
+    send(&mut log);
+    for (seq, error) in [(1, PosixError::Retry), (2, PosixError::NoSpace)] {
+        assert_eq!(log.outcome(Seq(seq), CommitSeq(100 + seq), &Err(error)), Answered::First(Some(seq)));
+    }
+    // The first was put off, and is done under another number.
+    log.push(Caller::default(), unlink(1), None, Some(4));
+    log.rewind();
+    let _ = log.admit();
+    let again: Vec<_> = log.to_send().map(|(_, entry)| entry.op.clone()).collect();
+    let nothing = Op::Close { ino: InodeId(u64::MAX) };
+    assert_eq!(again, [nothing.clone(), nothing, unlink(3), unlink(1)]);
+    // Whatever is said of it now, nobody is told again.
+    assert_eq!(answer(&mut log, 1), Answered::Again);
+}
+
+#[test]
 fn a_wreck_names_what_the_disk_may_lack() {
     let mut log = log(ROOMY, [write(5, 1), write(6, 1), unlink(7), write(8, 1), write(9, 1)]);
     send(&mut log);
