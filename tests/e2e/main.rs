@@ -13,6 +13,7 @@ mod crash;
 mod disk_cache;
 mod exclusive;
 mod holders;
+mod integrity;
 mod locks;
 mod mounting;
 mod network;
