@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let files =
-        ["types", "volumes", "session", "namespace", "data", "inspect"].map(|name| format!("holdfast/v1/{name}.proto"));
+    let files = ["types", "volumes", "session", "namespace", "data", "inspect", "maintenance"]
+        .map(|name| format!("holdfast/v1/{name}.proto"));
     let descriptor = PathBuf::from(std::env::var("OUT_DIR")?).join("holdfast.bin");
     tonic_prost_build::configure()
         .bytes(".")

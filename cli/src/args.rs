@@ -71,7 +71,7 @@ impl GlobalArgs {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make, list, show, remove and expand volumes
+    /// Make, list, show, remove, expand, check and scrub volumes
     Volume(VolumeArgs),
     /// Mount a volume on this host
     Mount(MountArgs),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdfast_client::{Client, Endpoint, TlsFiles, Token};
 use holdfast_core::error::Error;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::GlobalArgs;
 use crate::failure::{During, Failure, Result};
@@ -56,6 +57,34 @@ pub fn with<T>(
                 DEADLINE.as_secs()
             ))
             .hint("look at the server's log; the command can be repeated")),
+        }
+    })
+}
+
+/// Connects and does `work`, which sees to it by itself that it does not hang, until Ctrl-C; tells a failure
+/// as one of `doing`, and that one as `interrupted`.
+///
+/// # Errors
+/// What connecting or the work fails with, or that it was interrupted.
+pub fn until_interrupted<T>(
+    global: &GlobalArgs,
+    doing: &str,
+    interrupted: &str,
+    work: impl AsyncFnOnce(&Client) -> std::result::Result<T, Error>,
+) -> Result<T> {
+    let endpoint = endpoint(global)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.during(|| "start the asynchronous runtime".into())?;
+    runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate()).during(|| "wait for signals".into())?;
+        let work = async {
+            let client = Client::connect(&endpoint).await?;
+            work(&client).await
+        };
+        tokio::select! {
+            result = work => result.map_err(|error| Failure::of(&format!("cannot {doing}"), &error)),
+            _ = tokio::signal::ctrl_c() => Err(Failure::interrupted(interrupted)),
+            _ = terminated.recv() => Err(Failure::interrupted(interrupted)),
         }
     })
 }

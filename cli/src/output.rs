@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::failure::{During, Failure, Result};
 
+pub mod bar;
 pub mod figures;
 pub mod table;
 

@@ -7,7 +7,9 @@ use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::volume::{Quota, VolumeInfo, VolumeSpec};
 use holdfast_proto::error::from_status;
 use holdfast_proto::inspect::{Listed, LockView, OpenView};
-use holdfast_proto::v1::{self, inspect_client::InspectClient, volumes_client::VolumesClient};
+use holdfast_proto::v1::{
+    self, inspect_client::InspectClient, maintenance_client::MaintenanceClient, volumes_client::VolumesClient,
+};
 use holdfast_proto::version::{Peer, negotiate};
 use holdfast_proto::volume::{ServerInfo, VolumeRef};
 use tonic::Request;
@@ -28,6 +30,7 @@ const VOLUMES_MAX: usize = 1_000_000;
 pub struct Client {
     volumes: VolumesClient<Channel>,
     inspect: InspectClient<Channel>,
+    maintenance: MaintenanceClient<Channel>,
     connector: Connector,
 }
 
@@ -55,7 +58,8 @@ impl Client {
     /// Over a connection that there is.
     pub(crate) fn over(channel: Channel, connector: Connector) -> Self {
         let inspect = limited!(InspectClient::new(channel.clone()));
-        Self { volumes: limited!(VolumesClient::new(channel)), inspect, connector }
+        let maintenance = limited!(MaintenanceClient::new(channel.clone()));
+        Self { volumes: limited!(VolumesClient::new(channel)), inspect, maintenance, connector }
     }
 
     /// Makes a volume; `true`: it was not there. The same name and spec again is no error.
@@ -153,8 +157,17 @@ impl Client {
         ServerInfo::try_from(answer.into_inner()).map_err(|error| distrust("description of itself", error.message()))
     }
 
-    fn call<T>(&self, message: T) -> Request<T> {
-        let mut request = self.connector.request(message);
+    pub(crate) fn maintenance(&self) -> MaintenanceClient<Channel> {
+        self.maintenance.clone()
+    }
+
+    /// A call that may go on for long.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        self.connector.request(message)
+    }
+
+    pub(crate) fn call<T>(&self, message: T) -> Request<T> {
+        let mut request = self.request(message);
         request.set_timeout(CALL_TIMEOUT);
         request
     }

@@ -10,6 +10,7 @@ mod admin;
 mod channel;
 mod clock;
 mod endpoint;
+mod maintenance;
 pub mod session;
 
 pub use admin::Client;
@@ -26,6 +27,7 @@ pub use holdfast_proto::lease::{Answered, Question, Reply};
 pub use holdfast_proto::lock::LockConflict;
 pub use holdfast_proto::namespace::{DirEntry, DirPage, FsStat};
 pub use holdfast_proto::volume::{ServerInfo, VolumeRef};
+pub use maintenance::{CheckEvent, ScrubEvent, Telling};
 pub use session::{
     Answering, Applied, DescribeDone, Foretold, InvalidateDone, LeaseEvents, LockTicket, Patience, Session,
     SessionEvents, SessionInfo, SessionOptions, SessionStats,

@@ -13,6 +13,7 @@ pub mod derive;
 pub mod error;
 pub mod hash;
 pub mod id;
+pub mod integrity;
 pub mod lease;
 pub mod limits;
 pub mod lock;

@@ -23,6 +23,7 @@ pub mod inspect;
 pub mod invalidate;
 pub mod lease;
 pub mod lock;
+pub mod maintenance;
 pub mod metadata;
 pub mod namespace;
 pub mod op;

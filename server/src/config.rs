@@ -42,6 +42,8 @@ pub struct Config {
     pub lease: LeaseTimes,
     /// When applied operations are made durable.
     pub commit: CommitPolicy,
+    /// When volumes are scrubbed though nobody asks for it.
+    pub scrub: ScrubPolicy,
     /// How much of everything.
     pub limits: Limits,
     /// How it logs.
@@ -144,6 +146,21 @@ impl Default for CommitPolicy {
     }
 }
 
+/// When volumes are scrubbed though nobody asks for it, and how fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScrubPolicy {
+    /// So long after the last one, or after the volume was made; `None`: never.
+    pub interval: Option<Duration>,
+    /// Bytes a second that a scrub reads, also one that is asked for and names no rate.
+    pub bytes_per_second: u64,
+}
+
+impl Default for ScrubPolicy {
+    fn default() -> Self {
+        Self { interval: Some(Duration::from_secs(30 * 86_400)), bytes_per_second: 32 << 20 }
+    }
+}
+
 /// How much of everything a server allows and takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -209,6 +226,7 @@ impl Config {
             port_file: None,
             lease: LeaseTimes::default(),
             commit: CommitPolicy::default(),
+            scrub: ScrubPolicy::default(),
             limits: Limits::default(),
             log: LogSettings::default(),
         }
@@ -248,6 +266,7 @@ impl Config {
                 age_max: setting("commit interval", age, commit.age_max, duration::parse)?,
                 ..commit
             },
+            scrub: scrub(args.scrub_interval.or(file.scrub_interval), args.scrub_rate.or(file.scrub_rate))?,
             limits: Limits {
                 volumes: args.max_volumes.or(file.max_volumes).unwrap_or(limits.volumes),
                 sessions_per_volume: args.max_sessions.or(file.max_sessions).unwrap_or(limits.sessions_per_volume),
@@ -287,6 +306,12 @@ impl Config {
         if !age.contains(&self.commit.age_max) {
             return Err(invalid(format!("a commit interval of {:?} is not allowed; 1ms to 1m", self.commit.age_max)));
         }
+        if self.scrub.interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
+            return Err(invalid("a scrub interval under 1s is not allowed; write 30d, 12h or off"));
+        }
+        if self.scrub.bytes_per_second < SCRUB_RATE_MIN {
+            return Err(invalid("a scrub rate under 64KiB a second is not allowed: it would never end"));
+        }
         let limits = [
             ("volumes", self.limits.volumes),
             ("sessions", self.limits.sessions_per_volume),
@@ -297,6 +322,20 @@ impl Config {
             None => Ok(()),
         }
     }
+}
+
+/// Slowest scrub, in bytes a second.
+pub const SCRUB_RATE_MIN: u64 = 64 << 10;
+
+/// When volumes are scrubbed, as people write it.
+fn scrub(interval: Option<String>, rate: Option<String>) -> Result<ScrubPolicy> {
+    let default = ScrubPolicy::default();
+    let interval = match interval.as_deref() {
+        Some("off") => None,
+        _ => setting("scrub interval", interval, default.interval, |text| duration::parse(text).map(Some))?,
+    };
+    let bytes_per_second = setting("scrub rate", rate, default.bytes_per_second, size)?;
+    Ok(ScrubPolicy { interval, bytes_per_second })
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> Error {
@@ -313,7 +352,9 @@ fn setting<T>(what: &str, text: Option<String>, default: T, parse: fn(&str) -> O
     match text {
         None => Ok(default),
         Some(text) => parse(&text).ok_or_else(|| {
-            invalid(format!("{what}: {text:?} is not understood; write durations as 100ms, 10s or 2m, sizes as 256MiB"))
+            invalid(format!(
+                "{what}: {text:?} is not understood; write durations as 100ms, 10s, 2m or 30d, sizes as 256MiB"
+            ))
         }),
     }
 }

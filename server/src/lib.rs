@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 mod data_dir;
 mod fatal;
+mod integrity;
 pub mod meta;
 mod registry;
 mod rpc;

@@ -12,6 +12,7 @@ mod directory;
 mod open;
 mod record;
 mod trash;
+mod visit;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -35,6 +36,7 @@ use crate::clock::Clock;
 use crate::config::{CommitPolicy, LeaseTimes, Limits};
 use crate::data_dir::{DataDir, cannot, sync_dir};
 use crate::fatal::Fatal;
+use crate::integrity::desk::Desk;
 use crate::store::{RootOwner, SharedMemory, Store, StoreOptions};
 use crate::volume::Owner;
 
@@ -85,6 +87,8 @@ pub(crate) struct Slot {
     /// Held while it is being opened or closed.
     gate: tokio::sync::Mutex<()>,
     open: RwLock<Option<OpenVolume>>,
+    /// Who scrubs it.
+    desk: Arc<Desk>,
 }
 
 impl Registry {
@@ -410,7 +414,8 @@ impl Registry {
 
 impl Slot {
     fn new(id: VolumeId, dir: PathBuf, record: Record) -> Self {
-        Self { id, dir, record: Mutex::new(record), gate: tokio::sync::Mutex::new(()), open: RwLock::new(None) }
+        let (gate, open) = (tokio::sync::Mutex::new(()), RwLock::new(None));
+        Self { id, dir, record: Mutex::new(record), gate, open, desk: Arc::default() }
     }
 
     fn name(&self) -> VolumeName {

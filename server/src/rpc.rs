@@ -9,6 +9,7 @@ mod control;
 mod data;
 mod incoming;
 mod inspect;
+mod maintenance;
 mod namespace;
 mod volumes;
 
@@ -56,6 +57,8 @@ struct Service {
 pub(crate) struct About {
     pub(crate) started: holdfast_core::time::Timestamp,
     pub(crate) tls: bool,
+    /// Bytes a second of a scrub that names no rate.
+    pub(crate) scrub_rate: u64,
 }
 
 /// Puts the services together, under the limits of this server.
@@ -67,6 +70,8 @@ pub(crate) fn router(config: &Config, registry: &Arc<Registry>, info: About) -> 
     let namespace =
         v1::namespace_server::NamespaceServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let inspect = v1::inspect_server::InspectServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let maintenance =
+        v1::maintenance_server::MaintenanceServer::new(service.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let data = v1::data_server::DataServer::new(service).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(v1::FILE_DESCRIPTOR_SET)
@@ -97,6 +102,7 @@ pub(crate) fn router(config: &Config, registry: &Arc<Registry>, info: About) -> 
         .add_service(InterceptedService::new(session, auth.clone()))
         .add_service(InterceptedService::new(namespace, auth.clone()))
         .add_service(InterceptedService::new(inspect, auth.clone()))
+        .add_service(InterceptedService::new(maintenance, auth.clone()))
         .add_service(InterceptedService::new(data, auth.clone())))
 }
 

@@ -15,6 +15,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, TICK};
 use crate::data_dir::{DataDir, replace_file};
 use crate::fatal::Fatal;
+use crate::integrity::schedule;
 use crate::registry::Registry;
 use crate::rpc::{self, About, Incoming};
 
@@ -45,6 +46,7 @@ pub struct Server {
     stopping: watch::Sender<bool>,
     serving: JoinHandle<Result<()>>,
     ticking: JoinHandle<()>,
+    scrubbing: JoinHandle<()>,
 }
 
 /// Starts a server: takes the data directory, listens, serves.
@@ -61,7 +63,8 @@ pub async fn run(config: Config, components: Components) -> Result<Server> {
         Registry::load(data, times, commit, limits, components.clock, components.fatal)
     });
     let registry = Arc::new(registry.await?);
-    let router = rpc::router(&config, &registry, About { started, tls: config.tls.is_some() })?;
+    let about = About { started, tls: config.tls.is_some(), scrub_rate: config.scrub.bytes_per_second };
+    let router = rpc::router(&config, &registry, about)?;
     let listener = TcpListener::bind(config.listen).await.map_err(|error| cannot_listen(config.listen, error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(config.listen, error))?;
     if let Some(path) = &config.port_file {
@@ -92,8 +95,9 @@ pub async fn run(config: Config, components: Components) -> Result<Server> {
             .await
             .map_err(|error| Error::new(ErrorKind::Internal, "serving connections failed").because(error))
     });
-    let ticking = tokio::spawn(tick(Arc::clone(&registry), stop));
-    Ok(Server { address, registry, stopping, serving, ticking })
+    let ticking = tokio::spawn(tick(Arc::clone(&registry), stop.clone()));
+    let scrubbing = tokio::spawn(schedule::run(Arc::clone(&registry), config.scrub, stop));
+    Ok(Server { address, registry, stopping, serving, ticking, scrubbing })
 }
 
 async fn tick(registry: Arc<Registry>, stop: watch::Receiver<bool>) {
@@ -127,6 +131,8 @@ impl Server {
             let _ = serving.await;
         }
         let _ = self.ticking.await;
+        // What it was at has ended with its volume.
+        let _ = self.scrubbing.await;
         closed
     }
 
@@ -134,8 +140,10 @@ impl Server {
     pub async fn abandon(self) {
         self.serving.abort();
         self.ticking.abort();
+        self.scrubbing.abort();
         let _ = self.serving.await;
         let _ = self.ticking.await;
+        let _ = self.scrubbing.await;
         self.registry.abandon().await;
     }
 }

@@ -28,6 +28,7 @@ mod handles;
 mod read;
 mod stage;
 pub mod store;
+mod verify;
 mod writeback;
 
 pub use self::read::Wanted;

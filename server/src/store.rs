@@ -37,15 +37,18 @@ use crate::meta::view::View;
 use crate::segment::Segments;
 
 mod apply;
+mod check;
 mod commit;
 mod open;
 mod overlays;
 mod read;
 mod reap;
+mod scrub;
 mod sessions;
 mod types;
 mod writer;
 
+pub use self::scrub::{Live, Named};
 pub use self::types::{
     ApplyContext, Block, BlocksResult, Committed, DirEntry, DirPage, Pending, Piece, ReadResult, RootOwner,
     SessionInfo, SessionState, SharedMemory, StagedData, StoreOptions,
@@ -63,6 +66,8 @@ pub struct Store {
     /// Free bytes beyond the reserve, when the disk was looked at last.
     disk_free: AtomicU64,
     committing: Mutex<()>,
+    /// Commits that have taken up what was applied, and those of them that are over.
+    commits: (AtomicU64, AtomicU64),
     writer: Mutex<Writer>,
     overlays: RwLock<Overlays>,
     failure: OnceLock<String>,
@@ -177,18 +182,6 @@ impl Store {
             return Err(PosixError::NoSpace.into());
         }
         staged
-    }
-
-    /// Recomputes everything that can be recomputed (links, extents, sums) and lists what differs.
-    /// Reads all metadata, no file data, and holds operations up meanwhile.
-    ///
-    /// # Errors
-    /// When the metadata cannot be read; what cannot be decoded is listed instead.
-    pub fn check(&self) -> Result<Vec<String>> {
-        self.alive()?;
-        let writer = self.writer.lock();
-        let overlays = self.overlays.read();
-        crate::meta::check::check(overlays.view(&*self.engine), overlays.usage, &writer.segments)
     }
 
     fn alive(&self) -> Result<()> {

@@ -15,8 +15,11 @@
 //! apply inline under it; one commit of a volume runs at a time, on its committer or on a stream's
 //! thread. It never speaks gRPC and never touches a file itself.
 
+pub(crate) use self::check::Mended;
 pub(crate) use self::staging::session_lost;
+pub(crate) use self::visit::Visit;
 
+mod check;
 mod commit;
 mod inspect;
 mod invalidate;
@@ -30,6 +33,7 @@ mod patience;
 mod recovery;
 mod sessions;
 mod staging;
+mod visit;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -92,6 +96,8 @@ pub(crate) struct Owner {
     demand: Condvar,
     /// Whether recovery is over; the same as `phase == Open`, readable without the mutex.
     ready: AtomicBool,
+    /// Held by who mends the volume, from his check until what he mended is durable.
+    mending: tokio::sync::Mutex<()>,
     changed: watch::Sender<()>,
 }
 
@@ -157,6 +163,8 @@ struct State {
     generations: u64,
     /// Questions to sessions so far.
     questions: u64,
+    /// Those of this server itself who have the volume in use.
+    visits: usize,
     /// When somebody held the lock last.
     seen: BootTime,
     idle_since: BootTime,
@@ -242,6 +250,7 @@ impl Owner {
             arrivals: 0,
             generations: 0,
             questions: 0,
+            visits: 0,
             seen: now,
             idle_since: now,
         };
@@ -255,6 +264,7 @@ impl Owner {
             state: Mutex::new(state),
             demand: Condvar::new(),
             ready: AtomicBool::new(false),
+            mending: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(()),
         };
         owner.consider_recovery(&mut owner.lock());
@@ -339,7 +349,7 @@ impl Owner {
             self.demand.notify_one();
         }
         self.consider_recovery(&mut state);
-        if !state.members.is_empty() {
+        if !state.members.is_empty() || state.visits > 0 {
             state.idle_since = now;
         }
     }
@@ -357,7 +367,8 @@ impl Owner {
     pub(crate) fn stop_if_idle(&self, idle: Duration) -> bool {
         let mut state = self.lock();
         let now = state.seen;
-        let unused = state.members.is_empty() && matches!(state.phase, Phase::Open) && !state.dirty;
+        let nobody = state.members.is_empty() && state.visits == 0;
+        let unused = nobody && matches!(state.phase, Phase::Open) && !state.dirty;
         let stop = unused && state.committing.is_none() && now.0.saturating_sub(state.idle_since.0) >= idle;
         if stop {
             self.stop_locked(&mut state, Stop::Committed);

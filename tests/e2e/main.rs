@@ -12,6 +12,7 @@ mod containers;
 mod disk_cache;
 mod exclusive;
 mod holders;
+mod integrity;
 mod locks;
 mod mounting;
 mod network;

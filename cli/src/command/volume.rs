@@ -1,4 +1,4 @@
-//! `holdfast volume`: make, list, show, remove and expand volumes.
+//! `holdfast volume`: make, list, show, remove, expand, check and scrub volumes.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, IsTerminal as _};
@@ -15,9 +15,12 @@ use crate::connect;
 use crate::failure::{During, Failure, Result};
 use crate::output::{Output, Report};
 
+pub mod check;
+pub mod scrub;
 pub mod view;
 
-use view::{VolumeList, VolumeView};
+use scrub::view::StatusView;
+use view::{Shown, VolumeList, VolumeView};
 
 /// `holdfast volume`
 #[derive(Debug, Args)]
@@ -43,6 +46,10 @@ enum VolumeCommand {
     Rm(RemoveArgs),
     /// Raise the limits of a volume, while it is in use
     Expand(ExpandArgs),
+    /// Prove that a volume's metadata agrees with itself, while it is in use; mend what is safe
+    Check(check::CheckArgs),
+    /// Read all of a volume's data from the disk and verify it, while it is in use
+    Scrub(scrub::ScrubArgs),
 }
 
 #[derive(Debug, Args)]
@@ -108,12 +115,11 @@ pub fn run(args: VolumeArgs, global: &GlobalArgs, output: &mut Output) -> Result
             let volumes = connect::with(global, "list volumes", async |client| client.list_volumes().await)?;
             output.report(&VolumeList::new(volumes))
         }
-        VolumeCommand::Show { name } => {
-            let volume = find(global, &name)?;
-            output.report(&VolumeView::from(volume))
-        }
+        VolumeCommand::Show { name } => show(&name, global, output),
         VolumeCommand::Rm(args) => remove(&args, global, output),
         VolumeCommand::Expand(args) => expand(&args, global, output),
+        VolumeCommand::Check(args) => check::run(&args, global, output),
+        VolumeCommand::Scrub(args) => scrub::run(&args, global, output),
     }
 }
 
@@ -134,6 +140,14 @@ fn create(args: CreateArgs, global: &GlobalArgs, output: &mut Output) -> Result<
     let doing = format!("create volume {}", spec.name);
     let (volume, created) = connect::with(global, &doing, async |client| client.create_volume(&spec).await)?;
     output.report(&Created { created, volume: VolumeView::from(volume) })
+}
+
+fn show(name: &VolumeName, global: &GlobalArgs, output: &mut Output) -> Result<()> {
+    let (volume, scrubs) = connect::with(global, &format!("show volume {name}"), async |client| {
+        let volume = VolumeRef::Name(name.clone());
+        Ok((client.get_volume(&volume).await?, client.scrub_status(&volume).await?))
+    })?;
+    output.report(&Shown { volume: VolumeView::from(volume), scrubbed: StatusView::new(name, &scrubs).words() })
 }
 
 fn find(global: &GlobalArgs, name: &VolumeName) -> Result<VolumeInfo> {

@@ -66,6 +66,14 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", env = "HOLDFAST_WRITE_BUFFER", help_heading = "Tuning")]
     pub write_buffer: Option<String>,
 
+    /// Each volume's data is read and verified once in this time, as in 7d; or off [default: 30d]
+    #[arg(long, value_name = "TIME", env = "HOLDFAST_SCRUB_INTERVAL", help_heading = "Tuning")]
+    pub scrub_interval: Option<String>,
+
+    /// How fast, in bytes a second [default: 32MiB]
+    #[arg(long, value_name = "SIZE", env = "HOLDFAST_SCRUB_RATE", help_heading = "Tuning")]
+    pub scrub_rate: Option<String>,
+
     /// Free disk space that is kept back: below it, writes fail with "no space" [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "HOLDFAST_DISK_RESERVE", help_heading = "Limits")]
     pub disk_reserve: Option<String>,

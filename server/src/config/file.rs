@@ -21,6 +21,8 @@ pub(super) struct Settings {
     pub(super) commit_interval: Option<String>,
     pub(super) cache: Option<String>,
     pub(super) write_buffer: Option<String>,
+    pub(super) scrub_interval: Option<String>,
+    pub(super) scrub_rate: Option<String>,
     pub(super) disk_reserve: Option<String>,
     pub(super) max_volumes: Option<usize>,
     pub(super) max_sessions: Option<usize>,

@@ -83,11 +83,24 @@ fn figures_out_of_bounds_are_refused() {
         ("--commit-interval", "0ms"),
         ("--cache", "1KiB"),
         ("--disk-reserve", "lots"),
+        ("--scrub-interval", "10ms"),
+        ("--scrub-interval", "never"),
+        ("--scrub-rate", "1KiB"),
         ("--max-volumes", "0"),
         ("--listen", "nowhere"),
     ] {
         refused(&["--data", "/d", flag, value]);
     }
+}
+
+#[test]
+fn scrubs_are_on_unless_told_otherwise() {
+    let scrub = |words: &[&str]| read(&[&["--data", "/d"], words].concat()).unwrap().scrub;
+    assert_eq!(scrub(&[]), ScrubPolicy::default());
+    assert_eq!(scrub(&["--scrub-interval", "off"]).interval, None);
+    let often = scrub(&["--scrub-interval", "12h", "--scrub-rate", "1MiB"]);
+    assert_eq!((often.interval, often.bytes_per_second), (Some(Duration::from_secs(43_200)), 1 << 20));
+    assert_eq!(scrub(&["--scrub-interval", "30d"]), ScrubPolicy::default());
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod copy;
 mod create;
 mod extents;
 mod link;
+mod mend;
 mod open;
 mod orphan;
 mod reap;
@@ -28,6 +29,7 @@ mod txn;
 mod write;
 mod xattr;
 
+pub use self::mend::mend;
 pub use self::orphan::drop_orphan;
 pub use self::reap::reap;
 

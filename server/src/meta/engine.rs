@@ -19,8 +19,8 @@ pub mod rocksdb;
 /// Called with each key and value of a scan, in order of key; says whether to go on.
 pub type Visit<'a> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'a;
 
-/// A sorted map of bytes to bytes that survives crashes.
-pub trait Engine: fmt::Debug + Send + Sync {
+/// The reading half: a sorted map of bytes to bytes.
+pub trait Reader: fmt::Debug + Send + Sync {
     /// The value of a key.
     ///
     /// # Errors
@@ -31,8 +31,15 @@ pub trait Engine: fmt::Debug + Send + Sync {
     /// call, in order.
     ///
     /// # Errors
-    /// As for [`Engine::get`]; what was visited before the error stays visited.
+    /// As for [`Reader::get`]; what was visited before the error stays visited.
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<()>;
+}
+
+/// A sorted map of bytes to bytes that survives crashes.
+pub trait Engine: Reader {
+    /// Everything as it is now, whatever is written later: for long looks at all of it. Costs
+    /// nothing to take, holds nobody up, and keeps out of the caches what it reads in passing.
+    fn snapshot(&self) -> Box<dyn Reader + '_>;
 
     /// Writes all changes as one atomic batch. On return they are durable.
     ///

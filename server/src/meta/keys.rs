@@ -189,6 +189,13 @@ pub fn all(tag: u8) -> KeyRange {
     KeyRange::with_prefix(vec![tag])
 }
 
+/// All keys of one kind whose number is at least `from` and less than `to`.
+#[must_use]
+pub fn between(tag: u8, from: u64, to: Option<u64>) -> KeyRange {
+    let to = to.map_or_else(|| successor(&[tag]), |to| numbered(tag, to, 0));
+    KeyRange { from: if from == 0 { vec![tag] } else { numbered(tag, from, 0) }, to }
+}
+
 /// The number after the tag, and what follows it; `None` for a key that is too short.
 #[must_use]
 pub fn split(key: &[u8]) -> Option<(u64, &[u8])> {

@@ -8,7 +8,7 @@ use std::ops::{Bound, ControlFlow};
 use bytes::Bytes;
 use holdfast_core::error::Result;
 
-use super::engine::Engine;
+use super::engine::Reader;
 use super::keys::{Key, KeyRange};
 
 /// Memory that an entry takes beside its key and value, about.
@@ -90,14 +90,20 @@ impl Changes {
 pub struct View<'a> {
     /// Newest first.
     layers: [Option<&'a Changes>; 3],
-    engine: &'a dyn Engine,
+    engine: &'a dyn Reader,
 }
 
 impl<'a> View<'a> {
     /// The engine under at most two layers, the newer one first.
     #[must_use]
-    pub fn new(newer: &'a Changes, older: Option<&'a Changes>, engine: &'a dyn Engine) -> Self {
+    pub fn new(newer: &'a Changes, older: Option<&'a Changes>, engine: &'a dyn Reader) -> Self {
         Self { layers: [None, Some(newer), older], engine }
+    }
+
+    /// The engine alone, or as it was at one moment.
+    #[must_use]
+    pub fn of(engine: &'a dyn Reader) -> Self {
+        Self { layers: [None, None, None], engine }
     }
 
     /// The same with one more layer on top.

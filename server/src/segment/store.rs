@@ -7,6 +7,7 @@ use std::sync::Arc;
 use holdfast_core::error::Result;
 use holdfast_core::id::SegmentId;
 
+mod direct;
 pub mod files;
 pub mod memory;
 
@@ -30,6 +31,12 @@ pub trait SegmentStore: fmt::Debug + Send + Sync {
     /// `Unavailable`.
     fn open(&self, id: SegmentId) -> Result<Option<Arc<dyn SegmentFile>>>;
 
+    /// Opens a segment for a look at what the disk has; `None` when there is none of that number.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    fn open_disk(&self, id: SegmentId) -> Result<Option<Box<dyn DiskFile>>>;
+
     /// Removes a segment, if it is there. Whoever has it open can go on reading.
     ///
     /// # Errors
@@ -47,6 +54,15 @@ pub trait SegmentStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// `Unavailable`.
     fn free_bytes(&self) -> Result<u64>;
+}
+
+/// One segment as the disk has it: not what a cache remembers, and leaving nothing in one.
+pub trait DiskFile: fmt::Debug + Send {
+    /// The bytes from `position` on; fewer than `len` only at the end of the segment.
+    ///
+    /// # Errors
+    /// `Unavailable` when the disk fails.
+    fn read(&mut self, position: u64, len: u64) -> Result<&[u8]>;
 }
 
 /// One segment.

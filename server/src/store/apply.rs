@@ -114,7 +114,7 @@ impl Store {
             let mut txn = Txn::new(overlays.view(&*self.engine), under);
             (change(&mut txn)?, txn.into_effects())
         };
-        if !effects.changes.is_empty() {
+        if !effects.changes.is_empty() || !effects.live.is_empty() || effects.usage != under.usage {
             settle(&mut writer, overlays, Some(effects), None);
         }
         Ok(result)

@@ -1,6 +1,7 @@
 //! Making durable what is applied.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use holdfast_core::error::Result;
 use tracing::warn;
@@ -26,6 +27,7 @@ impl Store {
             return Err(error);
         }
         let done = self.overlays.write().flushing.take();
+        self.commits.1.fetch_add(1, Ordering::AcqRel);
         drop((done, overlay));
         Ok(self.settle(sealed))
     }
@@ -50,6 +52,7 @@ impl Store {
         if !writer.dirty {
             return None;
         }
+        self.commits.0.fetch_add(1, Ordering::AcqRel);
         let mut overlays = self.overlays.write();
         let mut overlay = std::mem::take(&mut overlays.active);
         let sealed = writer.seal(&mut overlay, self.segments.next());

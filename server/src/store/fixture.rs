@@ -140,7 +140,7 @@ impl Volume {
     }
 
     pub(crate) fn sound(&self) {
-        assert_eq!(self.store.check().unwrap(), Vec::<String>::new());
+        assert_eq!(self.store.check_now().unwrap().findings, Vec::new());
     }
 
     pub(crate) fn logged(&self, op: Op, staged: Option<StagedData>, replay_of: Option<CommitSeq>) -> AppliedOp {

@@ -168,6 +168,7 @@ pub(super) fn assemble(engine: Arc<dyn Engine>, place: Arc<dyn SegmentStore>, li
         disk_full: AtomicBool::new(false),
         disk_free: AtomicU64::new(0),
         committing: Mutex::new(()),
+        commits: (AtomicU64::new(0), AtomicU64::new(0)),
         writer: Mutex::new(writer),
         overlays: RwLock::new(Overlays { usage, ..Overlays::default() }),
         failure: OnceLock::new(),

@@ -2,6 +2,7 @@
 
 mod crash;
 mod faults;
+mod integrity;
 mod random;
 mod sessions;
 mod threads;

@@ -127,6 +127,14 @@ impl Leases {
         sessions
     }
 
+    /// Asks everybody for these inodes back; whether anybody has one.
+    pub(super) fn take_back(&mut self, inodes: &[InodeId]) -> bool {
+        let held: Vec<InodeId> =
+            inodes.iter().copied().filter(|&ino| self.table.holders(ino).next().is_some()).collect();
+        held.iter().for_each(|&ino| self.table.revoke(ino));
+        !held.is_empty()
+    }
+
     /// The time was not the sessions'.
     pub(super) fn forgive(&mut self, pause: Duration) {
         for since in self.recalled.values_mut().flatten() {

@@ -7,6 +7,7 @@ mod edge;
 mod inspect;
 mod leases;
 mod locks;
+mod maintenance;
 mod operations;
 mod recovery;
 mod rig;

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use crate::output::bar;
+
 const EVERY: Duration = Duration::from_millis(100);
-const WIDTH: usize = 30;
 /// The whole of a row.
 const WHOLE: f64 = 1000.0;
 
@@ -93,10 +94,6 @@ fn draw(state: &State) {
 }
 
 /// The bar: rows that are over, and as much of the present one as is done.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a small width")]
 pub(super) fn line(name: &str, begun: usize, rows: usize, stands: f64) -> String {
-    let done = (begun.saturating_sub(1) as f64 + stands) / rows.max(1) as f64;
-    let done = done.clamp(0.0, 1.0);
-    let full = (done * WIDTH as f64) as usize;
-    format!("[{}{}] {:3.0} %  {name}", "#".repeat(full), ".".repeat(WIDTH - full), done * 100.0)
+    bar::line((begun.saturating_sub(1) as f64 + stands) / rows.max(1) as f64, name)
 }

@@ -45,6 +45,30 @@ impl From<VolumeInfo> for VolumeView {
     }
 }
 
+/// One volume, with what is known of its scrubs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown {
+    /// The volume.
+    #[serde(flatten)]
+    pub volume: VolumeView,
+    /// When it was scrubbed, and what was found.
+    pub scrubbed: String,
+}
+
+impl Report for Shown {
+    fn text(&self) -> String {
+        let mut lines = self.volume.lines();
+        lines.push(("scrubbed", self.scrubbed.clone()));
+        pairs(&lines)
+    }
+}
+
+/// A path for people: text where it is that, else with its other bytes escaped.
+#[must_use]
+pub fn path_text(path: &[u8]) -> String {
+    str::from_utf8(path).map_or_else(|_| path.escape_ascii().to_string(), str::to_owned)
+}
+
 impl VolumeView {
     /// Its limits in words.
     #[must_use]
@@ -73,8 +97,8 @@ impl VolumeView {
     }
 }
 
-impl Report for VolumeView {
-    fn text(&self) -> String {
+impl VolumeView {
+    fn lines(&self) -> Vec<(&'static str, String)> {
         let inodes = match self.inodes {
             Some(limit) => format!("{} of {limit}", self.used_inodes),
             None => format!("{} (no limit)", self.used_inodes),
@@ -85,7 +109,7 @@ impl Report for VolumeView {
             .collect();
         let labels: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let or_none = |words: String| if words.is_empty() { "none".to_owned() } else { words };
-        pairs(&[
+        vec![
             ("name", self.name.clone()),
             ("id", self.id.clone()),
             ("used", self.used_of()),
@@ -94,7 +118,13 @@ impl Report for VolumeView {
             ("allows", or_none(allowed.join(", "))),
             ("labels", or_none(labels.join(", "))),
             ("created", self.created.clone()),
-        ])
+        ]
+    }
+}
+
+impl Report for VolumeView {
+    fn text(&self) -> String {
+        pairs(&self.lines())
     }
 }
 

@@ -186,6 +186,20 @@ impl<'a> Txn<'a> {
         *self.effects.live.entry(frame.segment).or_default() -= i64::from(len);
     }
 
+    /// The volume holds so much more, or less, than it counts.
+    pub(super) fn correct_usage(&mut self, bytes: i128, inodes: i128) {
+        let add = |count: u64, by: i128| u64::try_from((i128::from(count) + by).max(0)).unwrap_or(u64::MAX);
+        let usage = self.effects.usage;
+        self.effects.usage = Usage { bytes: add(usage.bytes, bytes), inodes: add(usage.inodes, inodes) };
+    }
+
+    /// So much more, or less, of a segment is in use than it counts, and its last frame ends there.
+    pub(super) fn correct_segment(&mut self, id: SegmentId, live: i64, end: u64) {
+        *self.effects.live.entry(id).or_default() += live;
+        let referenced = self.effects.referenced.entry(id).or_default();
+        *referenced = (*referenced).max(end);
+    }
+
     /// The inode lost its last name: it lives on as an orphan while it is open, else it goes.
     pub(super) fn release(&mut self, ino: InodeId, mut inode: Inode) -> Result<()> {
         if (self.context.is_open)(ino) {

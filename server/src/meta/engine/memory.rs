@@ -12,7 +12,7 @@ use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use parking_lot::RwLock;
 
-use super::{Engine, Visit};
+use super::{Engine, Reader, Visit};
 use crate::meta::view::Changes;
 
 type Map = BTreeMap<Vec<u8>, Bytes>;
@@ -60,7 +60,7 @@ impl MemoryEngine {
 
 const COPY_FILE: &str = "memory-engine";
 
-impl Engine for MemoryEngine {
+impl Reader for MemoryEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         Ok(self.map.read().get(key).cloned())
     }
@@ -75,6 +75,12 @@ impl Engine for MemoryEngine {
             }
         }
         Ok(())
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn snapshot(&self) -> Box<dyn Reader + '_> {
+        Box::new(Self { map: Arc::new(RwLock::new(self.map.read().clone())) })
     }
 
     fn write(&self, changes: &Changes) -> Result<()> {

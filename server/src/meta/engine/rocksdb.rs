@@ -11,11 +11,11 @@ use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, LogLevel, Options, ReadOptions, SliceTransform,
-    WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRawIterator, DBRecoveryMode, LogLevel, Options, ReadOptions,
+    SliceTransform, Snapshot, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-use super::{Engine, Visit};
+use super::{Engine, Reader, Visit};
 use crate::meta::keys::{PREFIX_BYTES, successor};
 use crate::meta::view::Changes;
 
@@ -157,7 +157,43 @@ fn open_failure(dir: &Path, presence: Presence, error: rocksdb::Error) -> Error 
     Error::new(kind, message).because(error)
 }
 
-impl Engine for RocksEngine {
+/// The database as it was at one moment.
+struct RocksSnapshot<'a> {
+    engine: &'a RocksEngine,
+    snapshot: Snapshot<'a>,
+}
+
+impl std::fmt::Debug for RocksSnapshot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RocksSnapshot").field("dir", &self.engine.dir).finish_non_exhaustive()
+    }
+}
+
+/// How a scan reads; an empty range is the caller's to see.
+fn scan_options(from: &[u8], to: &[u8]) -> ReadOptions {
+    let mut how = ReadOptions::default();
+    how.set_iterate_upper_bound(to);
+    // Within one prefix the filters tell at once that a database file has nothing of it.
+    let one_prefix = from.len() >= PREFIX_BYTES && to <= &successor(&from[..PREFIX_BYTES])[..];
+    how.set_prefix_same_as_start(one_prefix);
+    how.set_total_order_seek(!one_prefix);
+    how
+}
+
+impl RocksEngine {
+    fn visit(&self, mut entries: DBRawIterator<'_>, from: &[u8], visit: &mut Visit<'_>) -> Result<()> {
+        entries.seek(from);
+        while let Some((key, value)) = entries.item() {
+            if let ControlFlow::Break(()) = visit(key, value) {
+                return Ok(());
+            }
+            entries.next();
+        }
+        entries.status().map_err(|error| self.read_failure(error))
+    }
+}
+
+impl Reader for RocksEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         match self.db.get_pinned(key) {
             Ok(value) => Ok(value.map(|value| Bytes::copy_from_slice(&value))),
@@ -169,21 +205,31 @@ impl Engine for RocksEngine {
         if from >= to {
             return Ok(());
         }
-        let mut how = ReadOptions::default();
-        how.set_iterate_upper_bound(to);
-        // Within one prefix the filters tell at once that a database file has nothing of it.
-        let one_prefix = from.len() >= PREFIX_BYTES && to <= &successor(&from[..PREFIX_BYTES])[..];
-        how.set_prefix_same_as_start(one_prefix);
-        how.set_total_order_seek(!one_prefix);
-        let mut entries = self.db.raw_iterator_opt(how);
-        entries.seek(from);
-        while let Some((key, value)) = entries.item() {
-            if let ControlFlow::Break(()) = visit(key, value) {
-                return Ok(());
-            }
-            entries.next();
+        self.visit(self.db.raw_iterator_opt(scan_options(from, to)), from, visit)
+    }
+}
+
+impl Reader for RocksSnapshot<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
+        match self.snapshot.get_pinned(key) {
+            Ok(value) => Ok(value.map(|value| Bytes::copy_from_slice(&value))),
+            Err(error) => Err(self.engine.read_failure(error)),
         }
-        entries.status().map_err(|error| self.read_failure(error))
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<()> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut how = scan_options(from, to);
+        how.fill_cache(false);
+        self.engine.visit(self.snapshot.raw_iterator_opt(how), from, visit)
+    }
+}
+
+impl Engine for RocksEngine {
+    fn snapshot(&self) -> Box<dyn Reader + '_> {
+        Box::new(RocksSnapshot { engine: self, snapshot: self.db.snapshot() })
     }
 
     fn write(&self, changes: &Changes) -> Result<()> {

@@ -139,6 +139,26 @@ fn a_checkpoint_is_a_whole_copy_that_later_writes_do_not_touch() {
 }
 
 #[test]
+fn a_snapshot_stays_as_it_was() {
+    on_every_engine(|backend, _| {
+        let engine = backend.start();
+        engine.write(&changes(&[("a", Some("1")), ("b", Some("2"))])).unwrap();
+        let snapshot = engine.snapshot();
+        engine.write(&changes(&[("a", Some("9")), ("b", None), ("c", Some("3"))])).unwrap();
+        let mut seen = Vec::new();
+        let take = &mut |key: &[u8], value: &[u8]| {
+            seen.push((key.to_vec(), value.to_vec()));
+            ControlFlow::Continue(())
+        };
+        snapshot.scan(b"a", b"z", take).unwrap();
+        assert_eq!(seen, [(b"a".to_vec(), b"1".to_vec()), (b"b".to_vec(), b"2".to_vec())]);
+        assert_eq!(snapshot.get(b"b").unwrap().as_deref(), Some(&b"2"[..]));
+        assert_eq!(snapshot.get(b"c").unwrap(), None);
+        assert_eq!(get(&*engine, "a").as_deref(), Some("9"));
+    });
+}
+
+#[test]
 fn readers_may_read_while_a_batch_is_written() {
     on_every_engine(|backend, _| {
         let engine = backend.start();

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::meta::engine::Engine as _;
 use crate::meta::engine::memory::MemoryEngine;
 
 fn changes(entries: &[(u8, Option<u8>)]) -> Changes {

@@ -14,7 +14,8 @@ use nix::sys::statvfs::statvfs;
 use nix::sys::uio::pwritev;
 
 use super::super::writeback;
-use super::{SegmentFile, SegmentStore};
+use super::direct::Direct;
+use super::{DiskFile, SegmentFile, SegmentStore};
 
 const SUFFIX: &str = ".seg";
 
@@ -29,6 +30,19 @@ pub struct FileSegments {
 struct OneFile {
     file: File,
     path: PathBuf,
+}
+
+/// One file past the page cache.
+#[derive(Debug)]
+struct OnDisk {
+    file: Direct,
+    path: PathBuf,
+}
+
+impl DiskFile for OnDisk {
+    fn read(&mut self, position: u64, len: u64) -> Result<&[u8]> {
+        self.file.read(&self.path, position, len).map_err(|error| failed("read", &self.path, error))
+    }
 }
 
 fn failed(doing: &str, path: &Path, error: io::Error) -> Error {
@@ -80,6 +94,15 @@ impl SegmentStore for FileSegments {
         let path = self.path(id);
         match OpenOptions::new().read(true).write(true).open(&path) {
             Ok(file) => Ok(Some(Arc::new(OneFile { file, path }))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed("open", &path, error)),
+        }
+    }
+
+    fn open_disk(&self, id: SegmentId) -> Result<Option<Box<dyn DiskFile>>> {
+        let path = self.path(id);
+        match Direct::open(&path) {
+            Ok(file) => Ok(Some(Box::new(OnDisk { file, path }))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("open", &path, error)),
         }

@@ -11,7 +11,7 @@ use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::SegmentId;
 use parking_lot::Mutex;
 
-use super::{SegmentFile, SegmentStore};
+use super::{DiskFile, SegmentFile, SegmentStore};
 
 #[derive(Debug, Default)]
 struct Content {
@@ -64,6 +64,15 @@ impl MemorySegments {
         self.place.lock().free_bytes = bytes;
     }
 
+    /// Loses the end of a segment, on the "disk" too.
+    pub fn lose_end(&self, id: SegmentId, len: usize) {
+        if let Some(file) = self.place.lock().files.get(&id) {
+            let mut content = file.content.lock();
+            content.bytes.truncate(len);
+            content.durable.truncate(len);
+        }
+    }
+
     /// Flips one bit of a segment, on the "disk" too.
     pub fn flip_bit(&self, id: SegmentId, position: usize) {
         if let Some(file) = self.place.lock().files.get(&id) {
@@ -96,6 +105,11 @@ impl SegmentStore for MemorySegments {
         Ok(self.place.lock().files.get(&id).map(|file| Arc::clone(file) as _))
     }
 
+    fn open_disk(&self, id: SegmentId) -> Result<Option<Box<dyn DiskFile>>> {
+        let file = self.place.lock().files.get(&id).map(Arc::clone);
+        Ok(file.map(|file| Box::new(OnDisk { file, read: Vec::new() }) as _))
+    }
+
     fn remove(&self, id: SegmentId) -> Result<()> {
         let mut place = self.place.lock();
         place.files.remove(&id);
@@ -111,6 +125,23 @@ impl SegmentStore for MemorySegments {
 
     fn free_bytes(&self) -> Result<u64> {
         Ok(self.place.lock().free_bytes.unwrap_or(u64::MAX))
+    }
+}
+
+/// A segment as the "disk" has it.
+#[derive(Debug)]
+struct OnDisk {
+    file: Arc<MemoryFile>,
+    read: Vec<u8>,
+}
+
+impl DiskFile for OnDisk {
+    fn read(&mut self, position: u64, len: u64) -> Result<&[u8]> {
+        let content = self.file.content.lock();
+        let rest = content.durable.get(index(position)..).unwrap_or_default();
+        self.read.clear();
+        self.read.extend_from_slice(&rest[..rest.len().min(index(len))]);
+        Ok(&self.read)
     }
 }
 

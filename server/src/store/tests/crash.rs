@@ -101,7 +101,7 @@ fn begin(dir: &Path) -> Run {
 }
 
 fn assert_state(store: &Store, expected: &str) {
-    assert_eq!(store.check().unwrap(), Vec::<String>::new());
+    assert_eq!(store.check_now().unwrap().findings, Vec::new());
     assert!(snapshot(store) == expected, "the state is not the one at that point");
 }
 

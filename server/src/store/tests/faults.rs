@@ -10,7 +10,7 @@ use holdfast_core::id::{InodeId, SegmentId, Seq, VolumeId};
 use holdfast_core::op::{Caller, LoggedOp, NewNode, Op};
 
 use crate::meta::engine::memory::MemoryEngine;
-use crate::meta::engine::{Engine, Visit};
+use crate::meta::engine::{Engine, Reader, Visit};
 use crate::meta::keys;
 use crate::meta::view::Changes;
 use crate::store::fixture::{ROOT, SESSION, Volume, at, mode, name, noise, snapshot};
@@ -23,13 +23,19 @@ struct Failing {
     broken: AtomicBool,
 }
 
-impl Engine for Failing {
+impl Reader for Failing {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>> {
         self.inner.get(key)
     }
 
     fn scan(&self, from: &[u8], to: &[u8], visit: &mut Visit<'_>) -> Result<()> {
         self.inner.scan(from, to, visit)
+    }
+}
+
+impl Engine for Failing {
+    fn snapshot(&self) -> Box<dyn Reader + '_> {
+        self.inner.snapshot()
     }
 
     fn write(&self, changes: &Changes) -> Result<()> {
@@ -109,8 +115,8 @@ fn a_damaged_record_fails_what_needs_it_and_names_the_key() {
     assert!(error.message().contains(&format!("I {file}")), "{error}");
     assert_eq!(volume.write(file, 0, b"x").unwrap_err(), PosixError::Io);
     volume.rename_fails_alone();
-    let findings = volume.store.check().unwrap();
-    assert!(findings.iter().any(|finding| finding.contains(&format!("I {file}"))), "{findings:?}");
+    let findings = volume.store.check_now().unwrap().findings;
+    assert!(findings.iter().any(|finding| finding.to_string().contains(&format!("I {file}"))), "{findings:?}");
 }
 
 impl Volume {
@@ -135,7 +141,7 @@ fn a_check_finds_what_is_wrong() {
         damage(&volume, &mut changes);
         volume.engine.write(&changes).unwrap();
         let volume = volume.restart();
-        assert!(!volume.store.check().unwrap().is_empty());
+        assert!(!volume.store.check_now().unwrap().findings.is_empty());
     };
     let first_of = |volume: &Volume, tag: u8| {
         let range = keys::all(tag);
