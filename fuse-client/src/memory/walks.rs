@@ -9,6 +9,7 @@
 //! elsewhere costs no more than one window. Never says that a listing still holds: who keeps one here drops it
 //! ([`forget`](Walks::forget)) when anything in the directory changes, or its lease goes.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use holdfast_client::DirPage;
@@ -144,8 +145,8 @@ impl Walks {
         let mut left = self.left.iter().rev();
         while self.ahead.len() < self.window && self.entries < ENTRIES_MAX {
             let Some(&directory) = left.next() else { break };
-            if !self.ahead.contains_key(&directory) {
-                self.ahead.insert(directory, Ahead::Coming);
+            if let Entry::Vacant(ahead) = self.ahead.entry(directory) {
+                ahead.insert(Ahead::Coming);
                 next.push(directory);
             }
         }

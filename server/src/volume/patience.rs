@@ -67,8 +67,8 @@ impl Owner {
         let asked_before = BootTime(now.0.saturating_sub(patience));
         let mut overdue = state.invalidations.overdue(asked_before);
         overdue.extend(state.leases.overdue(asked_before));
-        let held_up = |session| state.members.get(session).is_some_and(|member| member.held_up.since(asked_before));
-        overdue.retain(|session| !held_up(session));
+        let members = &state.members;
+        overdue.retain(|session| members.get(session).is_none_or(|member| !member.held_up.since(asked_before)));
         late.extend(overdue.into_iter().map(|session| (session, Leave::Unresponsive)));
         late
     }
