@@ -110,7 +110,7 @@ impl View<'_> {
 }
 
 /// Puts an extent's key and value together.
-pub(super) fn extent_of(key: &[u8], content: &Content) -> Result<Extent> {
+pub(crate) fn extent_of(key: &[u8], content: &Content) -> Result<Extent> {
     let end = keys::split_pair(key).map(|(_, end)| end);
     match end.and_then(|end| end.checked_sub(content.len())) {
         Some(start) => Ok(Extent { start, content: content.clone() }),
