@@ -32,7 +32,7 @@ pub struct Cli {
 }
 
 const AFTER_HELP: &str = "Start here: `holdfast demo` shows everything at work on this machine.\n\
-    Exit status: 0 done, 1 not done, 2 the command line is wrong. HOLDFAST_LOG=debug logs to standard error.";
+    Exit status: 0 done, 1 not done, 2 the command line is wrong, 3 (export, import) done with warnings. HOLDFAST_LOG=debug logs to standard error.";
 
 /// What every command understands.
 #[derive(Clone, Debug, Default, Args)]

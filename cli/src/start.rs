@@ -31,12 +31,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     finish(result, &mut output)
 }
 
-/// Runs the command. All end with 0 or a failure, but for `run`, which ends as its container does.
+/// Runs the command. All end with 0 or a failure, but for `run`, which ends as its container does, and copies of
+/// volumes, which may be done with warnings.
 fn dispatch(cli: Cli, output: &mut Output) -> Result<ExitCode> {
     let Cli { global, command } = cli;
     let done = match command {
         Command::Run(args) => return command::run::run(args, &global),
-        Command::Volume(args) => command::volume::run(args, &global, output),
+        Command::Volume(args) => return command::volume::run(args, &global, output),
         Command::Mount(args) => command::mount::run(args, &global, output),
         Command::Umount(args) => command::umount::run(args, output),
         Command::Status => command::status::run(&global, output),

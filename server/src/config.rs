@@ -20,7 +20,7 @@ use crate::store::Pending;
 /// How often leases and deadlines are looked at.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
-pub use args::Args;
+pub use args::{Args, Command, DumpArgs};
 
 /// Where a server listens unless told otherwise.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7440";
@@ -242,9 +242,7 @@ impl Config {
             None => file::Settings::default(),
         };
         let listen = args.listen.or(file.listen).unwrap_or_else(|| LISTEN_DEFAULT.to_owned());
-        let data = args.data.or(file.data).ok_or_else(|| {
-            invalid("no data directory is given; use --data DIR (or HOLDFAST_DATA, or `data` in the config file)")
-        })?;
+        let data = args.data.or(file.data).ok_or_else(no_data)?;
         let lease = setting("lease", args.lease.or(file.lease), LEASE_DEFAULT, duration::parse)?;
         let commit = CommitPolicy::default();
         let age = args.commit_interval.or(file.commit_interval);
@@ -283,6 +281,15 @@ impl Config {
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// The data directory that the command line, the environment and the file name, for work without a server.
+    ///
+    /// # Errors
+    /// `Invalid`: none does, or the file cannot be read.
+    pub fn data_of(args: Args) -> Result<PathBuf> {
+        let file = args.config.as_deref().map(file::read).transpose()?.unwrap_or_default();
+        args.data.or(file.data).ok_or_else(no_data)
     }
 
     /// Checks what the types leave open.
@@ -336,6 +343,10 @@ fn scrub(interval: Option<String>, rate: Option<String>) -> Result<ScrubPolicy> 
     };
     let bytes_per_second = setting("scrub rate", rate, default.bytes_per_second, size)?;
     Ok(ScrubPolicy { interval, bytes_per_second })
+}
+
+fn no_data() -> Error {
+    invalid("no data directory is given; use --data DIR (or HOLDFAST_DATA, or `data` in the config file)")
 }
 
 pub(crate) fn invalid(message: impl Into<String>) -> Error {

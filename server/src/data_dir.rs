@@ -81,6 +81,53 @@ impl DataDir {
     }
 }
 
+/// A data directory that is read while no server uses it. Nothing in it is changed.
+#[derive(Debug)]
+pub(crate) struct ReadOnlyDir {
+    path: PathBuf,
+    /// `None`: there was no lock, so no server was ever here: a copy.
+    _lock: Option<Flock<File>>,
+}
+
+impl ReadOnlyDir {
+    /// Keeps servers out of a data directory; others may read it too.
+    ///
+    /// # Errors
+    /// `InUse` when a server has it; `Version` when its format is of another version; `Invalid` when it is no
+    /// data directory.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let file = match File::open(path.join("lock")) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => return Err(cannot("open", &path.join("lock"), error)),
+        };
+        let lock = match file.map(|file| Flock::lock(file, FlockArg::LockSharedNonblock)) {
+            None => None,
+            Some(Ok(lock)) => Some(lock),
+            Some(Err((mut file, nix::errno::Errno::EWOULDBLOCK))) => return Err(in_use(path, &mut file)),
+            Some(Err((_, error))) => return Err(cannot("lock", &path.join("lock"), error.into())),
+        };
+        let format = path.join("format");
+        match fs::read_to_string(&format) {
+            Ok(text) => check_version(path, &text)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::new(
+                    ErrorKind::Invalid,
+                    format!("{} is not a holdfast data directory: it has no file `format`", path.display()),
+                ));
+            }
+            Err(error) => return Err(cannot("read", &format, error)),
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where volumes live.
+    #[must_use]
+    pub(crate) fn volumes(&self) -> PathBuf {
+        volumes(&self.path)
+    }
+}
+
 fn volumes(path: &Path) -> PathBuf {
     path.join("volumes")
 }
@@ -105,18 +152,21 @@ fn lock(dir: &Path) -> Result<Flock<File>> {
             written.map_err(|error| cannot("write", &path, error))?;
             Ok(lock)
         }
-        Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => {
-            let mut pid = String::new();
-            // Only for the message: the one who holds it may be writing it right now.
-            let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-            let holder = if known { format!("pid {}", pid.trim()) } else { "another process".to_owned() };
-            Err(Error::new(
-                ErrorKind::InUse,
-                format!("the data directory {} is in use by {holder}; stop that server first", dir.display()),
-            ))
-        }
+        Err((mut file, nix::errno::Errno::EWOULDBLOCK)) => Err(in_use(dir, &mut file)),
         Err((_, error)) => Err(cannot("lock", &path, error.into())),
     }
+}
+
+fn in_use(dir: &Path, lock: &mut File) -> Error {
+    let mut pid = String::new();
+    // Only for the message: the one who holds it may be writing it right now, or only reads here and has none.
+    let known = lock.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
+    let alive = known && Path::new("/proc").join(pid.trim()).exists();
+    let holder = if alive { format!("pid {}", pid.trim()) } else { "another process".to_owned() };
+    Error::new(
+        ErrorKind::InUse,
+        format!("the data directory {} is in use by {holder}; stop that server first", dir.display()),
+    )
 }
 
 fn check_format(dir: &Path) -> Result<()> {
@@ -128,6 +178,10 @@ fn check_format(dir: &Path) -> Result<()> {
         }
         Err(error) => return Err(cannot("read", &path, error)),
     };
+    check_version(dir, &text)
+}
+
+fn check_version(dir: &Path, text: &str) -> Result<()> {
     match text.strip_prefix(FORMAT_WORDS).and_then(|version| version.trim().parse::<u32>().ok()) {
         Some(FORMAT_VERSION) => Ok(()),
         Some(other) => {

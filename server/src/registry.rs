@@ -10,7 +10,7 @@
 
 mod directory;
 mod open;
-mod record;
+pub(crate) mod record;
 mod trash;
 mod visit;
 

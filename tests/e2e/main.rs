@@ -5,6 +5,7 @@
 
 mod access;
 mod answered;
+mod archives;
 mod bench;
 mod clocks;
 mod coherence;

@@ -8,16 +8,25 @@ use super::tree::{File, files, has_word, report, root};
 /// Package, its folder, and the packages of ours that it may name in its manifest.
 const ARROWS: &[(&str, &str, &[&str])] = &[
     ("holdfast-core", "core", &[]),
+    ("holdfast-archive", "archive", &["holdfast-core"]),
     ("holdfast-proto", "proto", &["holdfast-core"]),
     ("holdfast-client", "client", &["holdfast-core", "holdfast-proto"]),
-    ("holdfast-server", "server", &["holdfast-core", "holdfast-proto"]),
+    ("holdfast-server", "server", &["holdfast-core", "holdfast-archive", "holdfast-proto"]),
     ("holdfast-fuse", "fuse-client", &["holdfast-core", "holdfast-proto", "holdfast-client"]),
     ("holdfast-plugin", "volume-plugin", &["holdfast-core", "holdfast-proto", "holdfast-client", "holdfast-fuse"]),
     ("holdfast-runtime", "runtime-shim", &["holdfast-core", "holdfast-proto", "holdfast-client", "holdfast-plugin"]),
     (
         "holdfast-cli",
         "cli",
-        &["holdfast-core", "holdfast-proto", "holdfast-client", "holdfast-fuse", "holdfast-plugin", "holdfast-runtime"],
+        &[
+            "holdfast-core",
+            "holdfast-archive",
+            "holdfast-proto",
+            "holdfast-client",
+            "holdfast-fuse",
+            "holdfast-plugin",
+            "holdfast-runtime",
+        ],
     ),
 ];
 

@@ -1,7 +1,9 @@
-//! `holdfast volume`: make, list, show, remove, expand, check and scrub volumes.
+//! `holdfast volume`: make, list, show, remove, expand, check and scrub volumes; write one into an archive,
+//! and back.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, IsTerminal as _};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use holdfast_client::VolumeRef;
@@ -16,9 +18,14 @@ use crate::failure::{During, Failure, Result};
 use crate::output::{Output, Report};
 
 pub mod check;
+mod export;
+mod import;
 pub mod scrub;
+mod transfer;
 pub mod view;
 
+use export::ExportArgs;
+use import::ImportArgs;
 use scrub::view::StatusView;
 use view::{Shown, VolumeList, VolumeView};
 
@@ -50,12 +57,23 @@ enum VolumeCommand {
     Check(check::CheckArgs),
     /// Read all of a volume's data from the disk and verify it, while it is in use
     Scrub(scrub::ScrubArgs),
+    /// Write all files of a volume into a tar archive
+    Export(ExportArgs),
+    /// Read the files of a tar archive into a new or empty volume
+    Import(ImportArgs),
 }
 
 #[derive(Debug, Args)]
 struct CreateArgs {
     /// Name: letters, digits, '.', '_' and '-'
     name: VolumeName,
+    #[command(flatten)]
+    asked: SpecArgs,
+}
+
+/// What a new volume is to be.
+#[derive(Debug, Args)]
+struct SpecArgs {
     /// Bytes that it may hold, as in 10GiB; without it the server's disk is the limit
     #[arg(long)]
     size: Option<ByteSize>,
@@ -108,8 +126,8 @@ fn parse_label(text: &str) -> std::result::Result<(String, String), String> {
 ///
 /// # Errors
 /// Bad input, a server that cannot be reached, and what the server answers.
-pub fn run(args: VolumeArgs, global: &GlobalArgs, output: &mut Output) -> Result<()> {
-    match args.command {
+pub fn run(args: VolumeArgs, global: &GlobalArgs, output: &mut Output) -> Result<ExitCode> {
+    let done = match args.command {
         VolumeCommand::Create(args) => create(args, global, output),
         VolumeCommand::Ls => {
             let volumes = connect::with(global, "list volumes", async |client| client.list_volumes().await)?;
@@ -120,23 +138,38 @@ pub fn run(args: VolumeArgs, global: &GlobalArgs, output: &mut Output) -> Result
         VolumeCommand::Expand(args) => expand(&args, global, output),
         VolumeCommand::Check(args) => check::run(&args, global, output),
         VolumeCommand::Scrub(args) => scrub::run(&args, global, output),
+        VolumeCommand::Export(args) => return export::run(&args, global, output),
+        VolumeCommand::Import(args) => return import::run(args, global, output),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+impl SpecArgs {
+    fn spec(self, name: VolumeName) -> Result<VolumeSpec> {
+        let mut labels = BTreeMap::new();
+        for (key, value) in self.labels {
+            if labels.insert(key.clone(), value).is_some() {
+                return Err(Failure::usage(format!("the label {key:?} is given twice")));
+            }
+        }
+        let spec = VolumeSpec {
+            name,
+            quota: Quota { bytes: self.size.map(ByteSize::bytes), inodes: self.inodes },
+            labels,
+            policy: MountPolicy { allow_suid: self.allow_suid, allow_dev: self.allow_dev },
+        };
+        spec.check().map_err(|error| Failure::usage(error.message()))?;
+        Ok(spec)
+    }
+
+    /// Whether anything is asked for.
+    fn is_something(&self) -> bool {
+        self.size.is_some() || self.inodes.is_some() || !self.labels.is_empty() || self.allow_suid || self.allow_dev
     }
 }
 
 fn create(args: CreateArgs, global: &GlobalArgs, output: &mut Output) -> Result<()> {
-    let mut labels = BTreeMap::new();
-    for (key, value) in args.labels {
-        if labels.insert(key.clone(), value).is_some() {
-            return Err(Failure::usage(format!("the label {key:?} is given twice")));
-        }
-    }
-    let spec = VolumeSpec {
-        name: args.name,
-        quota: Quota { bytes: args.size.map(ByteSize::bytes), inodes: args.inodes },
-        labels,
-        policy: MountPolicy { allow_suid: args.allow_suid, allow_dev: args.allow_dev },
-    };
-    spec.check().map_err(|error| Failure::usage(error.message()))?;
+    let spec = args.asked.spec(args.name)?;
     let doing = format!("create volume {}", spec.name);
     let (volume, created) = connect::with(global, &doing, async |client| client.create_volume(&spec).await)?;
     output.report(&Created { created, volume: VolumeView::from(volume) })

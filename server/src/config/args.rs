@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use super::LogFormat;
 
@@ -15,14 +15,20 @@ Examples:
   holdfastd --data /var/lib/holdfast --listen 0.0.0.0:7440 \\
       --tls-ca ca.pem --tls-cert server.pem --tls-key server-key.pem
       serves the network; `holdfast tls init` makes the certificates
+  holdfastd dump --data /var/lib/holdfast data -o data.tar
+      without a server: gets a volume's files out of its data directory
 ";
 
 /// The Holdfast storage server: keeps volumes in a directory and serves them over gRPC
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "holdfastd", version = crate::VERSION, after_help = AFTER_HELP, max_term_width = 100)]
 pub struct Args {
+    /// What to do in place of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Directory of the volumes; made if absent
-    #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA")]
+    #[arg(long, value_name = "DIR", env = "HOLDFAST_DATA", global = true)]
     pub data: Option<PathBuf>,
 
     /// Address to listen on [default: 127.0.0.1:7440]; port 0 takes any free one. An address that
@@ -101,4 +107,33 @@ pub struct Args {
     /// Write the address that is listened on into this file, once it is
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub port_file: Option<PathBuf>,
+}
+
+/// What `holdfastd` does beside serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Write a volume's files into a tar archive, straight from the data directory
+    Dump(DumpArgs),
+}
+
+const DUMP_HELP: &str = "\
+No server may run on the directory; nothing is ever written into it, so it may be on a disk that is
+mounted read-only. What is damaged is named, left out or written as zeros, and the rest goes on.
+
+Exit status: 0 done, 1 not done, 3 done but something is damaged or missing.";
+
+/// `holdfastd dump`
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = DUMP_HELP)]
+pub struct DumpArgs {
+    /// Name or id of the volume; without it, the volumes are listed
+    pub volume: Option<String>,
+
+    /// File to write; without it, or with `-`, standard output
+    #[arg(long, short, value_name = "FILE", requires = "volume")]
+    pub output: Option<PathBuf>,
+
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub json: bool,
 }

@@ -125,6 +125,18 @@ pub fn entries_after(parent: InodeId, after: DirCookie) -> KeyRange {
     KeyRange { from: cookie(parent, after.next()), to: successor(&numbered(tag::COOKIE, parent.0, 0)) }
 }
 
+/// The entries of a directory in order of names, behind one of them or all.
+#[must_use]
+pub fn entries_by_name(parent: InodeId, after: Option<&FileName>) -> KeyRange {
+    let all = numbered(tag::ENTRY, parent.0, 0);
+    let from = match after {
+        // The next key that there can be: the name and a byte more.
+        Some(name) => numbered_with(tag::ENTRY, parent.0, &[name.as_bytes(), &[0]].concat()),
+        None => all.clone(),
+    };
+    KeyRange { from, to: successor(&all) }
+}
+
 /// The target of a symlink.
 #[must_use]
 pub fn symlink(ino: InodeId) -> Key {

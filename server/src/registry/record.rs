@@ -16,11 +16,11 @@ const FILE: &str = "volume.json";
 
 /// What is known of a volume without opening it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) spec: VolumeSpec,
-    pub(super) created: Timestamp,
+pub(crate) struct Record {
+    pub(crate) spec: VolumeSpec,
+    pub(crate) created: Timestamp,
     /// As it was when the volume was last closed.
-    pub(super) usage: Usage,
+    pub(crate) usage: Usage,
 }
 
 /// The file, field by field.
@@ -43,7 +43,7 @@ struct OnDisk {
 }
 
 /// Reads the record of a volume's directory; `None` when there is none.
-pub(super) fn read(dir: &Path) -> Result<Option<Record>> {
+pub(crate) fn read(dir: &Path) -> Result<Option<Record>> {
     let path = dir.join(FILE);
     let text = match std::fs::read(&path) {
         Ok(text) => text,

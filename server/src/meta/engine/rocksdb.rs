@@ -89,6 +89,28 @@ impl RocksEngine {
         }
     }
 
+    /// Opens the database in `dir` for reading: not a byte of it is written, and the log's complete batches are
+    /// read into memory. `lenient`: also when files are missing or damaged; what they held is then missing, or an
+    /// error where it is read.
+    ///
+    /// # Errors
+    /// `NotFound`, `Damaged`, `Unavailable` as for [`RocksEngine::open`].
+    pub fn open_read_only(dir: &Path, memory: &SharedMemory, files_max: u32, lenient: bool) -> Result<Self> {
+        if !dir.join("CURRENT").exists() {
+            return Err(Error::new(ErrorKind::NotFound, format!("there is no volume in {}", dir.display())));
+        }
+        let mut options = options(Presence::Existing, memory, files_max);
+        if lenient {
+            options.set_paranoid_checks(false);
+            options.set_track_and_verify_wals_in_manifest(false);
+            options.set_wal_recovery_mode(DBRecoveryMode::SkipAnyCorruptedRecord);
+        }
+        match DB::open_for_read_only(&options, dir, false) {
+            Ok(db) => Ok(Self { db, dir: dir.to_owned() }),
+            Err(error) => Err(open_failure(dir, Presence::Existing, error)),
+        }
+    }
+
     fn read_failure(&self, error: rocksdb::Error) -> Error {
         let dir = self.dir.display();
         match error.kind() {

@@ -23,6 +23,7 @@ const SUFFIX: &str = ".seg";
 #[derive(Debug)]
 pub struct FileSegments {
     dir: PathBuf,
+    write: bool,
 }
 
 /// One file.
@@ -58,7 +59,13 @@ impl FileSegments {
     /// Segments in an existing directory.
     #[must_use]
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, write: true }
+    }
+
+    /// Segments that are only read: their files may be on a disk that cannot be written.
+    #[must_use]
+    pub fn read_only(dir: PathBuf) -> Self {
+        Self { dir, write: false }
     }
 
     fn path(&self, id: SegmentId) -> PathBuf {
@@ -92,7 +99,7 @@ impl SegmentStore for FileSegments {
 
     fn open(&self, id: SegmentId) -> Result<Option<Arc<dyn SegmentFile>>> {
         let path = self.path(id);
-        match OpenOptions::new().read(true).write(true).open(&path) {
+        match OpenOptions::new().read(true).write(self.write).open(&path) {
             Ok(file) => Ok(Some(Arc::new(OneFile { file, path }))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("open", &path, error)),
