@@ -59,7 +59,8 @@ impl Offline {
     /// # Errors
     /// The store's.
     pub fn findings(&self) -> Result<Vec<String>> {
-        self.store.check()
+        let checked = self.store.check_now()?;
+        Ok(checked.findings.iter().map(ToString::to_string).collect())
     }
 
     fn lookup(&self, names: &[&str]) -> Result<Attr> {

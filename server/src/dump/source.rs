@@ -16,7 +16,7 @@ use holdfast_core::volume::Usage;
 
 use super::frames::Frames;
 use super::salvage::{Part, next_data, parts};
-use crate::meta::engine::Engine as _;
+use crate::meta::engine::Reader as _;
 use crate::meta::engine::rocksdb::{RocksEngine, SharedMemory};
 use crate::meta::keys;
 use crate::meta::record::decode;

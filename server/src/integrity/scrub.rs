@@ -155,7 +155,7 @@ pub(crate) async fn run(job: Job, clock: Arc<dyn Clock>, restart: bool) -> Resul
         save_at,
     };
     scrub.begin(begun).await?;
-    let result = scrub.to_the_end().await;
+    let result = scrub.scrub_on().await;
     if result.is_err() {
         // What was found before its place is known; the rest is found again.
         if let Err(error) = scrub.save().await {
@@ -195,7 +195,7 @@ impl Scrub {
         self.save().await
     }
 
-    async fn to_the_end(&mut self) -> Result<()> {
+    async fn scrub_on(&mut self) -> Result<()> {
         loop {
             let (shared, from, until) = (Arc::clone(&self.shared), self.run.place, self.run.until);
             let (live, is_all) =
