@@ -6,6 +6,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub mod clock;
 pub mod config;
 mod data_dir;
+pub mod failpoint;
 mod fatal;
 pub mod meta;
 mod registry;
