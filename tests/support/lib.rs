@@ -10,6 +10,7 @@ pub mod clocks;
 pub mod cluster;
 pub mod command;
 pub mod host;
+pub mod lossy;
 pub mod manifest;
 pub mod model;
 pub mod mount;
