@@ -9,6 +9,7 @@
 //!
 //! A directory that holds anything else, or is of another version, is left as it is.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -36,11 +37,12 @@ impl DataDir {
     /// `InUse` when another process has it; `Version` when its format is of another version;
     /// `Invalid` when it holds something else, or cannot be used at all.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        fs::create_dir_all(path).map_err(|error| cannot("make the data directory", path, error))?;
+        make(path)?;
         let found = fs::read_dir(path).map_err(|error| cannot("read the data directory", path, error))?;
         let names: Vec<_> = found.filter_map(|entry| entry.ok().map(|entry| entry.file_name())).collect();
-        // A directory in which a first start was cut short has the lock and nothing else.
-        let ours = names.iter().any(|name| name == "format") || names.iter().all(|n| n == "lock" || n == "lost+found");
+        // A directory in which a first start was cut short has these and nothing else.
+        let begun = |name: &OsString| ["lock", "format.new", "lost+found"].iter().any(|ours| name == ours);
+        let ours = names.iter().any(|name| name == "format") || names.iter().all(begun);
         if !ours {
             return Err(Error::new(
                 ErrorKind::Invalid,
@@ -79,6 +81,27 @@ impl DataDir {
     pub(crate) fn trash(&self) -> PathBuf {
         trash(&self.path)
     }
+}
+
+/// Makes the directory, and durable the names that it makes on the way. Until a first start is over it does
+/// not know whether an earlier one came to that.
+fn make(path: &Path) -> Result<()> {
+    let failed = |error| cannot("make the data directory", path, error);
+    let absent = |above: &&Path| !above.as_os_str().is_empty() && !above.exists();
+    let made = path.ancestors().take_while(absent).count();
+    fs::create_dir_all(path).map_err(failed)?;
+    if path.join("format").exists() {
+        return Ok(());
+    }
+    let path = fs::canonicalize(path).map_err(failed)?;
+    for (at, above) in path.ancestors().skip(1).take(made.max(1)).enumerate() {
+        match sync_dir(above) {
+            // One that was there may be another's, who lets nobody look.
+            Err(error) if at < made => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A data directory that is read while no server uses it. Nothing in it is changed.

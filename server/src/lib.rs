@@ -7,6 +7,7 @@ pub mod clock;
 pub mod config;
 mod data_dir;
 pub mod dump;
+pub mod failpoint;
 mod fatal;
 mod integrity;
 pub mod meta;

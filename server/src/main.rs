@@ -12,6 +12,7 @@ use clap::Parser as _;
 use holdfast_archive::file::Target;
 use holdfast_server::config::{Args, Command, Config, DumpArgs, LogFormat, LogSettings};
 use holdfast_server::dump::{self, Report};
+use holdfast_server::failpoint;
 use holdfast_server::run::{Components, run};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
@@ -43,6 +44,9 @@ fn main() -> ExitCode {
 fn start(args: Args) -> anyhow::Result<()> {
     let config = Config::read(args)?;
     init_log(&config.log)?;
+    if let Some(list) = std::env::var_os(failpoint::VARIABLE) {
+        failpoint::arm(&list.to_string_lossy())?;
+    }
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads((2 * cores).max(4))

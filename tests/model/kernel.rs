@@ -14,6 +14,7 @@ use bytes::Bytes;
 use holdfast_client::session::{InvalidateDone, Session, SessionEvents, SessionOptions};
 use holdfast_client::{Endpoint, Invalidation, LeaseEvents, Token, VolumeRef};
 use holdfast_core::attr::{Attr, FileKind, Mode, SetAttr, SetTime};
+use holdfast_core::error::Error;
 use holdfast_core::id::InodeId;
 use holdfast_core::op::{Caller, WriteAt, XattrMode};
 use holdfast_core::time::Timestamp;
@@ -81,11 +82,20 @@ pub(crate) struct Kernel {
     runtime: Runtime,
 }
 
-type Result<T> = std::result::Result<T, Errno>;
+type Result<T, E = Errno> = std::result::Result<T, E>;
 
 impl Kernel {
+    /// On a new volume.
     pub(crate) fn new(cluster: &Rc<RefCell<Cluster>>, volume: &str, clients: usize) -> Self {
         cluster.borrow().volume(volume);
+        Self::open(cluster, volume, clients).unwrap_or_else(|error| panic!("cannot begin a session: {error}"))
+    }
+
+    /// On a volume that is there.
+    ///
+    /// # Errors
+    /// Why no session could be begun.
+    pub(crate) fn open(cluster: &Rc<RefCell<Cluster>>, volume: &str, clients: usize) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let token = fs::read_to_string(cluster.borrow().token_file()).unwrap();
         let mut endpoint = Endpoint::plain(cluster.borrow().address().parse().unwrap());
@@ -96,10 +106,34 @@ impl Kernel {
             let memory = Arc::<Memory>::default();
             let hears = Arc::new(Hears { events: Arc::clone(&events), memory: Arc::clone(&memory) });
             let session = Session::open(&endpoint, &name, SessionOptions::default(), hears);
-            FileSystem::new(runtime.block_on(session).unwrap(), InodeId::ROOT, memory)
+            let session = runtime.block_on(async { tokio::time::timeout(wait::SOON, session).await });
+            let session = session.unwrap_or_else(|_| panic!("no session after {:?}", wait::SOON))?;
+            Ok::<_, Error>(FileSystem::new(session, InodeId::ROOT, memory))
         };
-        let clients = (0..clients).map(|_| open()).collect();
-        Self { clients, events, open: HashMap::new(), cluster: Rc::clone(cluster), runtime }
+        let clients = (0..clients).map(|_| open()).collect::<Result<_, Error>>()?;
+        Ok(Self { clients, events, open: HashMap::new(), cluster: Rc::clone(cluster), runtime })
+    }
+
+    /// Closes the sessions.
+    ///
+    /// # Errors
+    /// When one was lost, or could not be closed.
+    pub(crate) fn end(&mut self) -> Result<(), String> {
+        let before = self.events.losses.swap(0, Ordering::Relaxed);
+        let mut failed = Vec::new();
+        for client in std::mem::take(&mut self.clients) {
+            let session = client.session().clone();
+            drop(client);
+            let closed = self.runtime.block_on(async { tokio::time::timeout(wait::SOON, session.close()).await });
+            if !matches!(closed, Ok(Ok(()))) {
+                failed.push(format!("a session could not be closed: {closed:?}"));
+            }
+        }
+        let closing = self.events.losses.swap(0, Ordering::Relaxed);
+        if (before, closing) != (0, 0) {
+            failed.push(format!("{before} sessions were lost, and {closing} while they were closed"));
+        }
+        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
     }
 
     pub(crate) fn wait<T: Send + 'static>(&self, reply: Reply<T>) -> Result<T> {
@@ -458,16 +492,7 @@ impl Driver for Kernel {
 
 impl Drop for Kernel {
     fn drop(&mut self) {
-        let before = self.events.losses.load(Ordering::Relaxed);
-        for client in std::mem::take(&mut self.clients) {
-            let session = client.session().clone();
-            drop(client);
-            let closed = self.runtime.block_on(async { tokio::time::timeout(wait::SOON, session.close()).await });
-            let well = matches!(closed, Ok(Ok(())));
-            assert!(well || thread::panicking(), "a session could not be closed: {closed:?}");
-        }
-        let closing = self.events.losses.load(Ordering::Relaxed) - before;
-        let well = (before, closing) == (0, 0);
-        assert!(well || thread::panicking(), "{before} sessions were lost, and {closing} while they were closed");
+        let ended = self.end();
+        assert!(ended.is_ok() || thread::panicking(), "{ended:?}");
     }
 }

@@ -41,12 +41,14 @@ pub struct Options {
     pub words: Vec<String>,
     /// Clocks of its own.
     pub clocks: Option<Clocks>,
+    /// Variables of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let words = vec![format!("--lease={}s", LEASE.as_secs()), "--log=info".into()];
-        Self { data: None, words, clocks: None }
+        Self { data: None, words, clocks: None, environment: Vec::new() }
     }
 }
 
@@ -191,6 +193,7 @@ impl Cluster {
             command.arg("--tls-cert").arg(self.tls("server.pem"));
             command.arg("--tls-key").arg(self.tls("server-key.pem"));
         }
+        command.envs(self.options.environment.iter().map(|(name, value)| (name, value)));
         if let Some(clocks) = &self.options.clocks {
             clocks.give(&mut command);
         }

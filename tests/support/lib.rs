@@ -12,6 +12,7 @@ pub mod command;
 pub mod host;
 pub mod journal;
 pub mod linear;
+pub mod lossy;
 pub mod manifest;
 pub mod model;
 pub mod mount;

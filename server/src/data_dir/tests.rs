@@ -36,3 +36,13 @@ fn another_version_and_other_things_are_left_alone() {
     fs::write(newer.path().join("format"), "something\n").unwrap();
     assert_eq!(DataDir::open(newer.path()).unwrap_err().kind(), ErrorKind::Invalid);
 }
+
+#[test]
+fn a_first_start_that_was_cut_short_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("lock"), "").unwrap();
+    fs::write(dir.path().join("format.new"), "holdf").unwrap();
+    drop(DataDir::open(dir.path()).unwrap());
+    assert_eq!(fs::read_to_string(dir.path().join("format")).unwrap(), "holdfast data 1\n");
+    assert!(!dir.path().join("format.new").exists());
+}

@@ -16,6 +16,7 @@ use rocksdb::{
 };
 
 use super::{Engine, Reader, Visit};
+use crate::failpoint::Failpoint;
 use crate::meta::keys::{PREFIX_BYTES, successor};
 use crate::meta::view::Changes;
 
@@ -263,7 +264,7 @@ impl Engine for RocksEngine {
             }
         }
         let mut how = WriteOptions::default();
-        how.set_sync(true);
+        how.set_sync(!Failpoint::BatchSync.is_armed());
         self.db.write_opt(batch, &how).map_err(|error| {
             let message = format!("cannot write the metadata in {}; check its disk", self.dir.display());
             Error::new(ErrorKind::Unavailable, message).because(error)

@@ -16,6 +16,7 @@ use nix::sys::uio::pwritev;
 use super::super::writeback;
 use super::direct::Direct;
 use super::{DiskFile, SegmentFile, SegmentStore};
+use crate::failpoint::Failpoint;
 
 const SUFFIX: &str = ".seg";
 
@@ -124,6 +125,9 @@ impl SegmentStore for FileSegments {
     }
 
     fn sync_directory(&self) -> Result<()> {
+        if Failpoint::SegmentDirectorySync.is_armed() {
+            return Ok(());
+        }
         File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(|error| failed("sync", &self.dir, error))
     }
 
@@ -175,6 +179,9 @@ impl SegmentFile for OneFile {
     }
 
     fn sync(&self) -> Result<()> {
+        if Failpoint::SegmentSync.is_armed() {
+            return Ok(());
+        }
         self.file.sync_data().map_err(|error| failed("sync", &self.path, error))
     }
 
