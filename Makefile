@@ -68,7 +68,7 @@ torture: ## The full sizes of every fault and random test, and a table of the fa
 	@scripts/deps test
 	$(CARGO) build --release --locked --workspace --bins
 	report=$$(mktemp); trap 'rm -f "$$report"' EXIT; status=0; \
-	HOLDFAST_TORTURE=1 HOLDFAST_REPORT=$$report $(ROOT) $(CARGO) nextest run --release --locked --package holdfast-core --package holdfast-tests --profile torture $(ARGS) || status=$$?; \
+	HOLDFAST_TORTURE=1 HOLDFAST_REPORT=$$report $(ROOT) $(CARGO) nextest run --release --locked --workspace -E 'package(holdfast-core) + package(holdfast-tests)' --profile torture $(ARGS) || status=$$?; \
 	[ ! -s "$$report" ] || tests/faults/table "$$report" || status=1; \
 	exit $$status
 

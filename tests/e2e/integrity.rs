@@ -233,6 +233,8 @@ fn a_check_of_a_volume_in_use_finds_nothing() {
             });
         }
         let enough = Stop(&stop);
+        // A check is of what is committed.
+        File::open(&mount.path).unwrap().sync_all().unwrap();
         for _ in 0..checks {
             let before = done.load(Ordering::Relaxed);
             let report = json(&cluster.holdfast(&["volume", "check", "v", "--repair", "--json"]));

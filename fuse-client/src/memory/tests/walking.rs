@@ -56,7 +56,7 @@ fn a_change_or_a_recall_of_the_directory_takes_it_away() {
     looked_up(&mut state, "d", None, &[AHEAD]);
     state.submitted(&unlink, Seq(10));
     comes(&mut state, &[AHEAD, FILE]);
-    assert_eq!(state.list(AHEAD), Wanted::Coming, "it was asked for before the change");
+    assert_eq!(state.list(AHEAD), Wanted::Nothing, "it was asked for before the change");
     let changes: [fn(&mut State); 3] =
         [|state| _ = state.recalled(AHEAD, None), State::forget_all, |state| _ = state.lost()];
     for change in changes {
