@@ -64,7 +64,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", env = "HOLDFAST_COMMIT_INTERVAL", help_heading = "Tuning")]
     pub commit_interval: Option<String>,
 
-    /// Memory for metadata, over all volumes [default: 128MiB]
+    /// Memory for metadata, over all volumes [default: 96MiB]
     #[arg(long, value_name = "SIZE", env = "HOLDFAST_CACHE", help_heading = "Tuning")]
     pub cache: Option<String>,
 
