@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use holdfast_client::{Client, Endpoint, TlsFiles, Token};
 use holdfast_core::error::Error;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::GlobalArgs;
@@ -41,16 +42,10 @@ pub fn with<T>(
     doing: &str,
     work: impl AsyncFnOnce(&Client) -> std::result::Result<T, Error>,
 ) -> Result<T> {
-    let endpoint = endpoint(global)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.during(|| "start the asynchronous runtime".into())?;
+    let (endpoint, runtime) = begin(global)?;
     runtime.block_on(async {
-        let work = async {
-            let client = Client::connect(&endpoint).await?;
-            work(&client).await
-        };
-        match tokio::time::timeout(DEADLINE, work).await {
-            Ok(result) => result.map_err(|error| Failure::of(&format!("cannot {doing}"), &error)),
+        match tokio::time::timeout(DEADLINE, connected(&endpoint, doing, work)).await {
+            Ok(result) => result,
             Err(_) => Err(Failure::new(format!(
                 "cannot {doing}: the server at {} gave no answer within {} s",
                 endpoint.address,
@@ -72,19 +67,28 @@ pub fn until_interrupted<T>(
     interrupted: &str,
     work: impl AsyncFnOnce(&Client) -> std::result::Result<T, Error>,
 ) -> Result<T> {
-    let endpoint = endpoint(global)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.during(|| "start the asynchronous runtime".into())?;
+    let (endpoint, runtime) = begin(global)?;
     runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate()).during(|| "wait for signals".into())?;
-        let work = async {
-            let client = Client::connect(&endpoint).await?;
-            work(&client).await
-        };
         tokio::select! {
-            result = work => result.map_err(|error| Failure::of(&format!("cannot {doing}"), &error)),
+            result = connected(&endpoint, doing, work) => result,
             _ = tokio::signal::ctrl_c() => Err(Failure::interrupted(interrupted)),
             _ = terminated.recv() => Err(Failure::interrupted(interrupted)),
         }
     })
+}
+
+fn begin(global: &GlobalArgs) -> Result<(Endpoint, Runtime)> {
+    let endpoint = endpoint(global)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    Ok((endpoint, runtime.during(|| "start the asynchronous runtime".into())?))
+}
+
+async fn connected<T>(
+    endpoint: &Endpoint,
+    doing: &str,
+    work: impl AsyncFnOnce(&Client) -> std::result::Result<T, Error>,
+) -> Result<T> {
+    let done = async { work(&Client::connect(endpoint).await?).await };
+    done.await.map_err(|error| Failure::of(&format!("cannot {doing}"), &error))
 }

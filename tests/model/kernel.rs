@@ -23,7 +23,7 @@ use holdfast_fuse::fs::{Created, FileSystem, Handle, Node, RenameFlags, Reply, T
 use holdfast_fuse::memory::Memory;
 use holdfast_tests::cluster::Cluster;
 use holdfast_tests::model::harness::Driver;
-use holdfast_tests::model::step::{Access, Allocate, Answer, Kind, Outcome, Path, Rename, Stat, Step, Time, fill};
+use holdfast_tests::model::step::{Access, Allocate, Answer, Outcome, Path, Rename, Step, Time, fill};
 use holdfast_tests::wait;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, OFlag};
@@ -206,7 +206,7 @@ impl Kernel {
                 self.wait(fs.rmdir(CALLER, parent, name))?;
             }
             Step::Rename { old, new, how } => self.rename(client, old, new, *how)?,
-            Step::Stat { path } => return self.walk(client, path).map(|(_, attr)| Answer::Stat(stat(&attr))),
+            Step::Stat { path } => return self.walk(client, path).map(|(_, attr)| Answer::Stat((&attr).into())),
             Step::Readdir { path } => return self.readdir(client, path),
             Step::Readlink { path } => {
                 let (node, attr) = self.walk(client, path)?;
@@ -280,7 +280,7 @@ impl Kernel {
             let Some(last) = listing.entries().last() else { break };
             offset = last.offset;
             let entries = listing.entries().iter().filter(|entry| !matches!(&entry.name[..], b"." | b".."));
-            names.extend(entries.map(|entry| (String::from_utf8_lossy(&entry.name).into_owned(), kind(entry.kind))));
+            names.extend(entries.map(|entry| (String::from_utf8_lossy(&entry.name).into_owned(), entry.kind.into())));
         }
         self.wait(fs.releasedir(handle))?;
         names.sort();
@@ -432,7 +432,7 @@ impl Kernel {
             }
             Step::StatOpen { slot } => {
                 let open = self.get(client, *slot)?;
-                self.wait(fs.getattr(open.node)).map(|entry| Answer::Stat(stat(&entry.attr)))
+                self.wait(fs.getattr(open.node)).map(|entry| Answer::Stat((&entry.attr).into()))
             }
             Step::Sync { slot } => {
                 let open = self.get(client, *slot)?;
@@ -449,31 +449,6 @@ fn only_files(kind: FileKind) -> Result<()> {
         FileKind::Directory => Err(Errno::EISDIR),
         FileKind::Symlink => Err(Errno::ELOOP),
         _ => Err(Errno::ENXIO),
-    }
-}
-
-fn kind(kind: FileKind) -> Kind {
-    match kind {
-        FileKind::Regular => Kind::File,
-        FileKind::Directory => Kind::Directory,
-        FileKind::Symlink => Kind::Symlink,
-        FileKind::Fifo => Kind::Fifo,
-        other => panic!("an inode of a kind that nobody made: {other:?}"),
-    }
-}
-
-fn stat(attr: &Attr) -> Stat {
-    let time = |time: Timestamp| Some(Time { secs: time.secs, nanos: time.nanos });
-    Stat {
-        ino: attr.ino.0,
-        kind: kind(attr.kind),
-        mode: u32::from(attr.mode.bits()),
-        nlink: u64::from(attr.nlink),
-        uid: attr.uid,
-        gid: attr.gid,
-        size: if attr.kind == FileKind::Directory { 0 } else { attr.size },
-        atime: time(attr.atime),
-        mtime: time(attr.mtime),
     }
 }
 

@@ -8,11 +8,11 @@ use std::rc::Rc;
 
 use holdfast_client::{Client, Endpoint, Token, VolumeRef};
 use holdfast_core::error::ErrorKind;
-use holdfast_server::store::{SharedMemory, Store, StoreOptions};
 use holdfast_tests::cluster::Cluster;
 use holdfast_tests::lossy::{Change, Image, Lossy};
 use holdfast_tests::model::harness::Driver as _;
 use holdfast_tests::model::step::{Access, Answer, Outcome, Step, fill};
+use holdfast_tests::offline::Offline;
 
 use crate::kernel::Kernel;
 use crate::trace::{DATA, Mark, VOLUME, options};
@@ -179,13 +179,7 @@ fn go_on(cluster: &Rc<RefCell<Cluster>>) -> Result<(), String> {
 
 /// The volume's own check, on the files that a server left that was killed.
 fn check_volume(store: &Path) -> Result<Vec<String>, String> {
-    let options = StoreOptions {
-        memory: SharedMemory::new(8 << 20, 4 << 20),
-        disk_reserve_bytes: 0,
-        segment_bytes_max: 256 << 20,
-        engine_files_max: 64,
-    };
-    let store = Store::open(store, &options).map_err(|error| format!("the volume cannot be checked: {error}"))?;
-    let checked = store.check_now().map_err(|error| format!("the volume cannot be checked: {error}"))?;
-    Ok(checked.findings.iter().map(ToString::to_string).collect())
+    Offline::open(store)
+        .and_then(|volume| volume.findings())
+        .map_err(|error| format!("the volume cannot be checked: {error}"))
 }

@@ -10,21 +10,19 @@ use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::{DirCookie, InodeId};
 use holdfast_core::limits::IO_BYTES_MAX;
 use holdfast_core::name::FileName;
-use holdfast_core::time::Timestamp;
 use holdfast_server::store::{SharedMemory, Store, StoreOptions};
 
-use crate::model::step::{Kind, Stat, Time};
 use crate::model::tree::{Seen, Tree, is_known_xattr};
 use crate::scratch::Scratch;
 
 /// Entries of a listing that are asked for at a time.
 const PAGE: usize = 1000;
 
-/// An open copy. The original is not touched.
+/// An open volume of nobody else.
 #[derive(Debug)]
 pub struct Offline {
     store: Store,
-    _copy: Scratch,
+    _copy: Option<Scratch>,
 }
 
 impl Offline {
@@ -45,13 +43,21 @@ impl Offline {
         let dir = copy.path().join("volume");
         copy_tree(&volume.join("store"), &dir)
             .unwrap_or_else(|error| panic!("cannot copy {}: {error}", volume.display()));
+        Ok(Self { _copy: Some(copy), ..Self::open(&dir)? })
+    }
+
+    /// Opens the volume in this directory as the server would, which may change it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn open(store: &FilePath) -> Result<Self> {
         let options = StoreOptions {
             memory: SharedMemory::new(32 << 20, 8 << 20),
             disk_reserve_bytes: 0,
             segment_bytes_max: 256 << 20,
             engine_files_max: 64,
         };
-        Ok(Self { store: Store::open(&dir, &options)?, _copy: copy })
+        Ok(Self { store: Store::open(store, &options)?, _copy: None })
     }
 
     /// What the metadata check finds wrong.
@@ -133,28 +139,7 @@ impl Offline {
             FileKind::Symlink => self.store.readlink(attr.ino)?.to_vec(),
             _ => Vec::new(),
         };
-        Ok(Seen { stat: stat(attr), content, xattrs })
-    }
-}
-
-fn stat(attr: &Attr) -> Stat {
-    let time = |time: Timestamp| Some(Time { secs: time.secs, nanos: time.nanos });
-    Stat {
-        ino: attr.ino.0,
-        kind: match attr.kind {
-            FileKind::Regular => Kind::File,
-            FileKind::Directory => Kind::Directory,
-            FileKind::Symlink => Kind::Symlink,
-            FileKind::Fifo => Kind::Fifo,
-            other => panic!("an inode of a kind that nobody made: {other:?}"),
-        },
-        mode: u32::from(attr.mode.bits()),
-        nlink: u64::from(attr.nlink),
-        uid: attr.uid,
-        gid: attr.gid,
-        size: if attr.kind == FileKind::Directory { 0 } else { attr.size },
-        atime: time(attr.atime),
-        mtime: time(attr.mtime),
+        Ok(Seen { stat: attr.into(), content, xattrs })
     }
 }
 

@@ -199,7 +199,7 @@ impl Shared {
         // Ends by itself after so many pages, or with the session.
         runtime.spawn(async move {
             for _ in 0..pages {
-                let question = Question::ReadDir { ino, after, entries_max: PAGE_ENTRIES_PLUS, with_attributes: true };
+                let question = listing(ino, after, true);
                 let Some(asked) = weak.upgrade().map(|shared| shared.session.ask(question)) else { return };
                 // What is remembered was told to the memory.
                 match asked.await {
@@ -234,9 +234,7 @@ impl Shared {
     fn walk_on(self: &Arc<Self>, ino: InodeId, listed: &DirPage) {
         let (directories, files) = self.memory.has_listed(ino, listed);
         for ino in directories {
-            let question =
-                Question::ReadDir { ino, after: DirCookie(0), entries_max: PAGE_ENTRIES_PLUS, with_attributes: true };
-            let (asked, weak) = (self.session.ask(question), Arc::downgrade(self));
+            let (asked, weak) = (self.session.ask(listing(ino, DirCookie(0), true)), Arc::downgrade(self));
             self.session.spawn(async move {
                 // What is remembered was told to the memory.
                 let _ = asked.await;
@@ -256,10 +254,8 @@ impl Shared {
     }
 
     async fn list(&self, ino: InodeId, after: u64, with_attributes: bool) -> Outcome<DirPage> {
-        let after_cookie = DirCookie(after.saturating_sub(OFFSET_DOT_DOT));
-        let entries_max = if with_attributes { PAGE_ENTRIES_PLUS } else { PAGE_ENTRIES };
-        let question = Question::ReadDir { ino, after: after_cookie, entries_max, with_attributes };
-        match self.session.ask(question).await {
+        let after = DirCookie(after.saturating_sub(OFFSET_DOT_DOT));
+        match self.session.ask(listing(ino, after, with_attributes)).await {
             Ok(Answer::ReadDir(page)) => Ok(page),
             Ok(other) => Err(misfit("a listing", &other)),
             Err(error) => Err(errno::answer(&error)),
@@ -287,6 +283,12 @@ impl Shared {
         });
         dots.chain(entries).collect()
     }
+}
+
+/// A page of a directory's listing is asked for.
+const fn listing(ino: InodeId, after: DirCookie, with_attributes: bool) -> Question {
+    let entries_max = if with_attributes { PAGE_ENTRIES_PLUS } else { PAGE_ENTRIES };
+    Question::ReadDir { ino, after, entries_max, with_attributes }
 }
 
 #[cfg(test)]

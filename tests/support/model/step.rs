@@ -1,5 +1,7 @@
 //! What is done to a file system, and what its caller sees.
 
+use holdfast_core::attr::{Attr, FileKind};
+use holdfast_core::time::Timestamp;
 use nix::errno::Errno;
 
 /// A path from the root of the file system, name by name; empty: the root itself.
@@ -228,6 +230,37 @@ pub struct Stat {
     pub atime: Option<Time>,
     /// Likewise.
     pub mtime: Option<Time>,
+}
+
+impl From<FileKind> for Kind {
+    /// # Panics
+    /// Of a kind that no step makes.
+    fn from(kind: FileKind) -> Self {
+        match kind {
+            FileKind::Regular => Self::File,
+            FileKind::Directory => Self::Directory,
+            FileKind::Symlink => Self::Symlink,
+            FileKind::Fifo => Self::Fifo,
+            other => panic!("an inode of a kind that nobody made: {other:?}"),
+        }
+    }
+}
+
+impl From<&Attr> for Stat {
+    fn from(attr: &Attr) -> Self {
+        let time = |time: Timestamp| Some(Time { secs: time.secs, nanos: time.nanos });
+        Self {
+            ino: attr.ino.0,
+            kind: attr.kind.into(),
+            mode: u32::from(attr.mode.bits()),
+            nlink: u64::from(attr.nlink),
+            uid: attr.uid,
+            gid: attr.gid,
+            size: if attr.kind == FileKind::Directory { 0 } else { attr.size },
+            atime: time(attr.atime),
+            mtime: time(attr.mtime),
+        }
+    }
 }
 
 impl Step {

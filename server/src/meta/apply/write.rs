@@ -52,13 +52,12 @@ pub(super) fn write(
         }
         WriteData::Staged { .. } => put_frames(txn, &mut inode, range, staged),
     }
-    let (mtime, ctime) = (inode.mtime, inode.ctime);
-    grew(txn, &mut inode, range.end());
+    grew(&mut inode, range.end());
+    if !matches!(at, WriteAt::WrittenBack(_)) {
+        happened_now(txn, &mut inode);
+    }
     if !matches!(at, WriteAt::Mapped(_)) {
         takes_privileges(txn, ino, &mut inode, kill_privileges)?;
-    }
-    if matches!(at, WriteAt::WrittenBack(_)) {
-        (inode.mtime, inode.ctime) = (mtime, ctime);
     }
     txn.put_inode(ino, &inode);
     Ok(OpReply::Written { offset, len, attr: inode.attr(ino) })
@@ -72,15 +71,19 @@ pub(super) fn changed(
     end: u64,
     kill_privileges: bool,
 ) -> Decision<()> {
-    grew(txn, inode, end);
+    grew(inode, end);
+    happened_now(txn, inode);
     takes_privileges(txn, ino, inode, kill_privileges)
 }
 
-fn grew(txn: &Txn<'_>, inode: &mut Inode, end: u64) {
+fn grew(inode: &mut Inode, end: u64) {
     inode.size = inode.size.max(end);
+    inode.data_version = inode.data_version.next();
+}
+
+fn happened_now(txn: &Txn<'_>, inode: &mut Inode) {
     inode.mtime = txn.context.now;
     inode.ctime = txn.context.now;
-    inode.data_version = inode.data_version.next();
 }
 
 fn takes_privileges(txn: &mut Txn<'_>, ino: InodeId, inode: &mut Inode, kill_privileges: bool) -> Decision<()> {
