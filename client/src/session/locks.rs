@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use holdfast_core::error::PosixError;
 use holdfast_core::id::{InodeId, SessionId};
-use holdfast_core::lock::{Acquire, HeldLock, Holder, LockAsk, LockClaim, LockRange, LockSpace, LockTable};
+use holdfast_core::lock::{Acquire, HeldLock, Holder, LockAsk, LockClaim, LockMode, LockRange, LockSpace, LockTable};
 use holdfast_core::session::BootTime;
 use holdfast_proto::lock::{LockConflict, claim_to_wire};
 use holdfast_proto::v1;
@@ -198,10 +198,41 @@ impl<W> Locks<W> {
         }
     }
 
-    /// What is held, to be claimed by a session that comes back: then all of it is told.
+    /// What is held, to be claimed by a session that comes back: then all of it is told. What an unanswered
+    /// request lets go or lowers is not held: the server may have done it, and another session may have what
+    /// became free.
     pub(crate) fn claims(&mut self, now: BootTime) -> Vec<LockClaim> {
         self.untold.clear();
-        self.held.held().map(|(ino, lock)| claim(ino, &lock, now)).collect()
+        let mut surely = self.held.clone();
+        for pending in self.pending.values() {
+            if let Question::Lock { ask, .. } = pending.question {
+                for less in self.let_go_by(&surely, &ask) {
+                    // Only lets go, so that each is granted.
+                    let _granted = surely.acquire(self.session, &less, false, &mut Vec::new());
+                }
+            }
+        }
+        surely.held().map(|(ino, lock)| claim(ino, &lock, now)).collect()
+    }
+
+    /// What of these locks is gone as soon as the server sees a request, whatever becomes of it.
+    fn let_go_by(&self, held: &LockTable, ask: &LockAsk) -> Vec<LockAsk> {
+        match (ask.space, ask.mode) {
+            // Converting it lets go of the old one first.
+            (LockSpace::Flock, _) => vec![LockAsk { mode: None, range: LockRange::WHOLE, ..*ask }],
+            (LockSpace::Record, None) => vec![*ask],
+            (LockSpace::Record, Some(LockMode::Exclusive)) => Vec::new(),
+            (LockSpace::Record, Some(LockMode::Shared)) => {
+                let holder = Holder { session: self.session, owner: ask.owner };
+                let lowered = held.held_within(holder, ask).filter(|held| held.mode == LockMode::Exclusive);
+                let within = |held: HeldLock| {
+                    let (start, end) =
+                        (held.range.start().max(ask.range.start()), held.range.end().min(ask.range.end()));
+                    LockRange::new(start, end).map(|range| LockAsk { range, ..*ask })
+                };
+                lowered.filter_map(within).collect()
+            }
+        }
     }
 
     /// The processes that hold or await something, each with the time since which it surely has
@@ -264,3 +295,6 @@ fn message(id: u64, question: &Question) -> v1::client_message::Message {
         Question::Query(ask) => v1::client_message::Message::LockQuery(v1::LockQuery { id, lock: Some(ask.into()) }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,7 @@ pub struct Woken {
 }
 
 /// Locks and waiters of one volume.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LockTable {
     files: BTreeMap<(InodeId, LockSpace), FileLocks>,
     waits: BTreeMap<Ticket, Wait>,
@@ -80,7 +80,7 @@ pub struct LockTable {
 }
 
 /// One file's locks of one space.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct FileLocks {
     held: BTreeMap<Holder, Pieces>,
     /// In order of arrival.
