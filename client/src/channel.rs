@@ -15,6 +15,7 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint as Transport};
 
 use crate::endpoint::Endpoint;
+use crate::network;
 
 /// A peer is pinged after this long without a sign of life.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -79,8 +80,13 @@ impl Connector {
 
     /// A connection, made now.
     pub(crate) async fn connect(&self) -> Result<Channel> {
-        let attempt = tokio::time::timeout(self.endpoint.connect_timeout, self.control.connect());
-        match attempt.await {
+        let attempt = async {
+            match &self.endpoint.network {
+                None => self.control.connect().await,
+                Some(network) => network::connect(&self.control, network, &self.endpoint.address).await,
+            }
+        };
+        match tokio::time::timeout(self.endpoint.connect_timeout, attempt).await {
             Ok(Ok(channel)) => Ok(channel),
             Ok(Err(error)) => Err(self.refused(error)),
             Err(_) => Err(Error::new(
@@ -95,9 +101,13 @@ impl Connector {
 
     /// A connection that is made when it is first used.
     pub(crate) fn connect_later(&self, purpose: Purpose) -> Channel {
-        match purpose {
-            Purpose::Control => self.control.connect_lazy(),
-            Purpose::Data => self.data.connect_lazy(),
+        let transport = match purpose {
+            Purpose::Control => &self.control,
+            Purpose::Data => &self.data,
+        };
+        match &self.endpoint.network {
+            None => transport.connect_lazy(),
+            Some(network) => network::connect_later(transport, network, &self.endpoint.address),
         }
     }
 

@@ -7,12 +7,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+
+use crate::network::Network;
 
 /// Port of a server, where an address names none.
 pub const PORT_DEFAULT: u16 = 7440;
@@ -220,13 +223,15 @@ pub struct Endpoint {
     pub token: Option<Token>,
     /// How long a connection may take to be made.
     pub connect_timeout: Duration,
+    /// Who makes connections; without one they are TCP.
+    pub network: Option<Arc<dyn Network>>,
 }
 
 impl Endpoint {
     /// A server without TLS and token, with the default timeout.
     #[must_use]
     pub const fn plain(address: ServerAddress) -> Self {
-        Self { address, tls: None, token: None, connect_timeout: CONNECT_TIMEOUT_DEFAULT }
+        Self { address, tls: None, token: None, connect_timeout: CONNECT_TIMEOUT_DEFAULT, network: None }
     }
 }
 

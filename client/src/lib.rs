@@ -11,6 +11,7 @@ mod channel;
 mod clock;
 mod endpoint;
 mod maintenance;
+mod network;
 pub mod session;
 
 pub use admin::Client;
@@ -28,6 +29,7 @@ pub use holdfast_proto::lock::LockConflict;
 pub use holdfast_proto::namespace::{DirEntry, DirPage, FsStat};
 pub use holdfast_proto::volume::{ServerInfo, VolumeRef};
 pub use maintenance::{CheckEvent, ScrubEvent, Telling};
+pub use network::{Network, Wire};
 pub use session::{
     Answering, Applied, DescribeDone, Foretold, InvalidateDone, LeaseEvents, LockTicket, Patience, Session,
     SessionEvents, SessionInfo, SessionOptions, SessionStats,

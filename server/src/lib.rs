@@ -11,12 +11,14 @@ pub mod failpoint;
 mod fatal;
 mod integrity;
 pub mod meta;
+mod offload;
 mod registry;
 mod rpc;
 pub mod run;
 pub mod segment;
 mod session;
 pub mod store;
+pub mod stores;
 mod tls;
 mod volume;
 

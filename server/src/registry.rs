@@ -37,7 +37,10 @@ use crate::config::{CommitPolicy, LeaseTimes, Limits};
 use crate::data_dir::{DataDir, cannot, sync_dir};
 use crate::fatal::Fatal;
 use crate::integrity::desk::Desk;
-use crate::store::{RootOwner, SharedMemory, Store, StoreOptions};
+use crate::offload::blocking;
+use crate::run::Components;
+use crate::store::{RootOwner, SharedMemory, StoreOptions};
+use crate::stores::{Committer, Stores};
 use crate::volume::Owner;
 
 /// Volumes on a page of a listing, unless asked for another number.
@@ -58,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) fatal: Fatal,
     pub(crate) directory: Arc<Directory>,
+    stores: Arc<dyn Stores>,
+    committer: Committer,
     store: StoreOptions,
 }
 
@@ -101,9 +106,9 @@ impl Registry {
         times: LeaseTimes,
         commit: CommitPolicy,
         limits: Limits,
-        clock: Arc<dyn Clock>,
-        fatal: Fatal,
+        components: Components,
     ) -> Result<Self> {
+        let Components { clock, fatal, stores, committer } = components;
         let mut index = Index::default();
         let dir = data.volumes();
         for entry in std::fs::read_dir(&dir).map_err(|error| cannot("read", &dir, error))? {
@@ -134,7 +139,7 @@ impl Registry {
             engine_files_max: ENGINE_FILES_MAX,
         };
         let directory = Arc::new(Directory::default());
-        let shared = Shared { times, commit, limits, clock, fatal, directory, store };
+        let shared = Shared { times, commit, limits, clock, fatal, directory, stores, committer, store };
         Ok(Self { data, shared, index: Mutex::new(index), changes: tokio::sync::Mutex::new(()) })
     }
 
@@ -181,8 +186,8 @@ impl Registry {
         let dir = self.data.volumes().join(id.to_string());
         let record = Record { spec, created: self.shared.clock.now(), usage: Usage { bytes: 0, inodes: 1 } };
         let made = {
-            let (dir, record) = (dir.clone(), record.clone());
-            blocking(move || make(&dir, id, &record)).await
+            let (dir, record, stores) = (dir.clone(), record.clone(), Arc::clone(&self.shared.stores));
+            blocking(move || make(&dir, id, &record, &*stores)).await
         };
         if let Err(error) = made {
             // What is left of it is no volume, and is removed at the next start at the latest.
@@ -378,7 +383,8 @@ impl Registry {
             return Err(not_found(&VolumeRef::Id(slot.id)));
         }
         let (dir, options) = (slot.dir.join("store"), self.shared.store.clone());
-        let store = blocking(move || Store::open(&dir, &options)).await?;
+        let stores = Arc::clone(&self.shared.stores);
+        let store = blocking(move || stores.open(&dir, &options)).await?;
         let open = OpenVolume::start(store, &slot.record.lock().spec, &self.shared)?;
         let owner = Arc::clone(open.owner());
         info!(volume = %slot.name(), epoch = %owner.store().epoch(), "volume opened");
@@ -458,10 +464,10 @@ async fn close_idle(slot: Arc<Slot>) {
     }
 }
 
-fn make(dir: &Path, id: VolumeId, record: &Record) -> Result<()> {
+fn make(dir: &Path, id: VolumeId, record: &Record, stores: &dyn Stores) -> Result<()> {
     std::fs::create_dir(dir).map_err(|error| cannot("make", dir, error))?;
     let root = RootOwner { uid: 0, gid: 0, mode: Mode::from_bits(0o755) };
-    Store::create(&dir.join("store"), id, record.created, root)?;
+    stores.create(&dir.join("store"), id, record.created, root)?;
     record::write(dir, record)?;
     dir.parent().map_or(Ok(()), sync_dir)
 }
@@ -478,14 +484,6 @@ fn not_found(volume: &VolumeRef) -> Error {
         ErrorKind::NotFound,
         format!("there is no volume {volume}; `holdfast volume ls` lists those that there are"),
     )
-}
-
-/// Work on the disk, off the threads that serve.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(Error::new(ErrorKind::Internal, format!("a task on the disk broke: {error}"))),
-    }
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ use self::writer::Writer;
 use crate::meta::engine::Engine;
 use crate::meta::view::View;
 use crate::segment::Segments;
+use crate::segment::store::SegmentStore;
 
 mod apply;
 mod check;
@@ -100,6 +101,22 @@ impl Store {
     /// when the disk fails.
     pub fn open(dir: &Path, options: &StoreOptions) -> Result<Self> {
         open::open(dir, options)
+    }
+
+    /// Makes a new volume in an engine that is empty. Durable on return.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn create_in(engine: &dyn Engine, id: VolumeId, now: Timestamp, root: RootOwner) -> Result<()> {
+        open::format(engine, id, now, root)
+    }
+
+    /// Opens a volume on any engine and any place for segments.
+    ///
+    /// # Errors
+    /// As for [`Store::open`].
+    pub fn open_in(engine: Arc<dyn Engine>, place: Arc<dyn SegmentStore>, options: &StoreOptions) -> Result<Self> {
+        open::assemble(engine, place, open::Limits::of(options))
     }
 
     /// The volume.

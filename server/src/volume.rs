@@ -21,6 +21,7 @@ pub(crate) use self::visit::Visit;
 
 mod check;
 mod commit;
+mod demand;
 mod inspect;
 mod invalidate;
 mod leases;
@@ -47,11 +48,12 @@ use holdfast_core::id::{SessionId, VolumeId};
 use holdfast_core::lock::{LockTable, Ticket};
 use holdfast_core::session::{BootTime, server_waits_until};
 use holdfast_core::volume::{MountPolicy, Quota, Usage};
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use self::commit::Plan;
+use self::demand::Demand;
 use self::invalidate::Invalidations;
 use self::leases::Leases;
 use self::member::{Leave, Member};
@@ -93,9 +95,11 @@ pub(crate) struct Owner {
     directory: Arc<Directory>,
     state: Mutex<State>,
     /// Wakes the committer.
-    demand: Condvar,
+    demand: Demand,
     /// Whether recovery is over; the same as `phase == Open`, readable without the mutex.
     ready: AtomicBool,
+    /// Whether recovery has ever been over.
+    recovered: AtomicBool,
     /// Held by who mends the volume, from his check until what he mended is durable.
     mending: tokio::sync::Mutex<()>,
     changed: watch::Sender<()>,
@@ -262,8 +266,9 @@ impl Owner {
             fatal,
             directory,
             state: Mutex::new(state),
-            demand: Condvar::new(),
+            demand: Demand::default(),
             ready: AtomicBool::new(false),
+            recovered: AtomicBool::new(false),
             mending: tokio::sync::Mutex::new(()),
             changed: watch::Sender::new(()),
         };
@@ -346,7 +351,7 @@ impl Owner {
             }
         } else if state.to_reap {
             // A session's thread has committed, and woken nobody for this.
-            self.demand.notify_one();
+            self.demand.wake();
         }
         self.consider_recovery(&mut state);
         if !state.members.is_empty() || state.visits > 0 {
@@ -387,18 +392,22 @@ impl Owner {
         self.stop_locked(&mut self.lock(), Stop::Abandoned);
     }
 
-    /// After the committer has ended: marks the stop clean.
+    /// After the committer has ended: marks the stop clean, unless what a crash has left is not taken up yet:
+    /// the next owner must know of it.
     ///
     /// # Errors
     /// When the last commit fails.
     pub(crate) fn close(self) -> Result<()> {
-        self.store.close()
+        if self.recovered.load(Ordering::Relaxed) || self.store.clean() {
+            return self.store.close();
+        }
+        self.store.commit().map(drop)
     }
 
     fn stop_locked(&self, state: &mut State, how: Stop) {
         state.stop.get_or_insert(how);
         if matches!(state.phase, Phase::Over(_)) {
-            self.demand.notify_all();
+            self.demand.wake();
             return;
         }
         self.end_phase(state, Over::Closing);
@@ -418,7 +427,7 @@ impl Owner {
         self.ready.store(false, Ordering::Release);
         state.phase = Phase::Over(over);
         self.changed.send_replace(());
-        self.demand.notify_all();
+        self.demand.wake();
     }
 
     fn over_error(&self, over: &Over) -> Error {
@@ -443,7 +452,7 @@ impl Owner {
         let Phase::Recovering(recovery) = &state.phase else { return };
         if let Verdict::Open { absent } = recovery.verdict(self.clock.boot()) {
             state.phase = Phase::Replaying { absent };
-            self.demand.notify_all();
+            self.demand.wake();
         }
     }
 

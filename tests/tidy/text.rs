@@ -21,6 +21,7 @@ const UNSAFE: &[(&str, &str)] = &[
     ("server/src/segment/writeback.rs", "sync_file_range(2) has no safe wrapper"),
     ("volume-plugin/src/agent/kernel.rs", "fork and ioctl have no safe wrappers"),
     ("tests/differential/sys.rs", "system calls that nix does not wrap"),
+    ("tests/simulate/determinism.rs", "it takes the place of three functions of libc"),
     ("tests/support/sys.rs", "system calls that nix does not wrap"),
 ];
 

@@ -254,6 +254,9 @@ async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mu
 
 /// The session is lost. Whether a new one begins in its place.
 fn loses(shared: &Shared, cause: &Error) -> bool {
+    if cause.kind() == ErrorKind::SessionLost && shared.turn(State::had_left) {
+        return false;
+    }
     if shared.options.exclusive {
         shared.lose_for_good(cause);
         return false;

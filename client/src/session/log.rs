@@ -195,6 +195,11 @@ impl<W> OpLog<W> {
         self.weight
     }
 
+    /// What is unanswered though nobody waits for it, in order: whoever did it took it for done.
+    pub(crate) fn unheard_of(&self) -> impl Iterator<Item = &Op> {
+        self.entries.iter().filter(|entry| entry.is_unanswered() && entry.waiter.is_none()).map(|entry| &entry.op)
+    }
+
     /// Whether somebody waits for an answer.
     pub(crate) fn has_unanswered(&self) -> bool {
         self.answered < self.last_seq().0

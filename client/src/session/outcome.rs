@@ -1,4 +1,4 @@
-//! Waiting for the outcome of an operation.
+//! Waiting for the outcome of an operation, and knowing whether one is still to come that counts.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,8 @@ use holdfast_core::id::Seq;
 use holdfast_core::op::OpReply;
 use tokio::sync::oneshot;
 
-use crate::session::lost;
+use crate::session::state::State;
+use crate::session::{Session, lost};
 
 /// The outcome of an operation, when it comes.
 #[derive(Debug)]
@@ -18,6 +19,16 @@ pub enum Outcome {
     Refused(Option<Error>),
     /// The link's task tells it. With its number.
     Awaited(Seq, oneshot::Receiver<Result<OpReply>>),
+}
+
+impl Session {
+    /// Whether it is known what everything that was submitted does to inodes that it does not name. While it
+    /// is not, an operation of this session that is under way may take the last name of an inode, which a
+    /// lease keeps only from others.
+    #[must_use]
+    pub fn is_sure(&self) -> bool {
+        self.shared().look(State::is_sure)
+    }
 }
 
 impl Outcome {

@@ -212,10 +212,13 @@ impl Shared {
         async move { Ok((Pin { _opening: opening }, attr_of(opened.await?)?)) }
     }
 
-    /// Opens an inode under its lease: it is surely there, and the server hears of the open before it
-    /// has the lease back.
+    /// Opens an inode under its lease: it is surely there, unless this mount is taking its name away, and the
+    /// server hears of the open before it has the lease back.
     pub(super) fn open_here(self: &Arc<Self>, caller: Caller, ino: InodeId) -> Option<(Opening, Attr)> {
-        self.memory.under_lease(ino, |attr| {
+        let opened = self.memory.under_lease(ino, |attr| {
+            if attr.nlink == 0 || !self.session.is_sure() {
+                return None;
+            }
             let (files, opening, alone) = self.count_open(ino);
             if alone {
                 self.session.open_idly(caller, ino);
@@ -223,8 +226,9 @@ impl Shared {
                 self.session.submit_idly(caller, Op::open(ino));
             }
             drop(files);
-            (opening, attr)
-        })
+            Some((opening, attr))
+        });
+        opened.flatten()
     }
 
     /// A pin as [`pin`](Self::pin), under the inode's lease.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::meta::check::mend::decide;
 use crate::meta::check::{Bounds, Checked};
-use crate::registry::blocking;
+use crate::offload::blocking;
 use crate::volume::{Mended, Visit};
 
 /// Time between two messages about where it stands.

@@ -13,7 +13,8 @@ use tracing::{info, warn};
 use super::desk::{By, Desk};
 use super::{record, scrub};
 use crate::config::ScrubPolicy;
-use crate::registry::{Registry, blocking};
+use crate::offload::blocking;
+use crate::registry::Registry;
 
 /// Longest time between two looks at what is due.
 const LOOK_EVERY_MAX: Duration = Duration::from_secs(60);

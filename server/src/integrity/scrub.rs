@@ -26,7 +26,7 @@ use super::pace::Pace;
 use super::record::{self, BAD_KEPT_MAX, Record};
 use super::schedule::Known;
 use crate::clock::Clock;
-use crate::registry::blocking;
+use crate::offload::blocking;
 use crate::store::Live;
 use crate::volume::Visit;
 

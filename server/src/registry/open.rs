@@ -1,15 +1,18 @@
-//! An open volume: its owner and the thread that commits for it.
+//! An open volume: its owner and who commits for it.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread;
 use std::time::Duration;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::volume::VolumeSpec;
+use tokio::task;
 use tracing::warn;
 
-use super::{Shared, blocking};
+use super::Shared;
+use crate::offload::blocking;
 use crate::store::Store;
+use crate::stores::Committer;
 use crate::volume::{Owner, Settings};
 
 /// How long the reads that are under way may take when a volume is closed.
@@ -19,7 +22,14 @@ const READS_END_TIME_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct OpenVolume {
     owner: Arc<Owner>,
-    committer: Option<JoinHandle<()>>,
+    committer: Option<Running>,
+}
+
+/// A committer that runs.
+#[derive(Debug)]
+enum Running {
+    Thread(thread::JoinHandle<()>),
+    Task(task::JoinHandle<()>),
 }
 
 impl OpenVolume {
@@ -40,11 +50,19 @@ impl OpenVolume {
             shared.fatal.clone(),
             Arc::clone(&shared.directory),
         ));
-        let thread = Arc::clone(&owner);
-        let committer =
-            std::thread::Builder::new().name("commit".to_owned()).spawn(move || thread.run_committer()).map_err(
-                |error| Error::new(ErrorKind::Internal, format!("cannot start a thread: {error}")).because(error),
-            )?;
+        let committing = Arc::clone(&owner);
+        let committer = match &shared.committer {
+            Committer::Thread => {
+                let thread = thread::Builder::new().name("commit".to_owned());
+                Running::Thread(thread.spawn(move || committing.run_committer()).map_err(|error| {
+                    Error::new(ErrorKind::Internal, format!("cannot start a thread: {error}")).because(error)
+                })?)
+            }
+            Committer::Task(disk) => {
+                let disk = Arc::clone(disk);
+                Running::Task(tokio::spawn(async move { committing.commit_as_task(&*disk).await }))
+            }
+        };
         Ok(Self { owner, committer: Some(committer) })
     }
 
@@ -97,7 +115,7 @@ impl Drop for OpenVolume {
     /// metadata engine while the process ends would break on what the engine has torn down.
     fn drop(&mut self) {
         self.owner.abandon();
-        if let Some(thread) = self.committer.take()
+        if let Some(Running::Thread(thread)) = self.committer.take()
             && thread.join().is_err()
         {
             warn!("the committer of a volume broke");
@@ -105,10 +123,11 @@ impl Drop for OpenVolume {
     }
 }
 
-async fn join(thread: Option<JoinHandle<()>>) -> Result<()> {
-    let Some(thread) = thread else { return Ok(()) };
-    blocking(move || {
-        thread.join().map_err(|_| Error::new(ErrorKind::Internal, "the committer of a volume broke; see the log"))
-    })
-    .await
+async fn join(committer: Option<Running>) -> Result<()> {
+    let broke = || Error::new(ErrorKind::Internal, "the committer of a volume broke; see the log");
+    match committer {
+        None => Ok(()),
+        Some(Running::Thread(thread)) => blocking(move || thread.join().map_err(|_| broke())).await,
+        Some(Running::Task(task)) => task.await.map_err(|error| broke().because(error)),
+    }
 }

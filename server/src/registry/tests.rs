@@ -7,19 +7,12 @@ use holdfast_core::time::Timestamp;
 use holdfast_core::volume::MountPolicy;
 
 use super::*;
-use crate::clock::SystemClock;
 
 fn load(dir: &Path) -> Result<Registry> {
     let data = DataDir::open(dir)?;
     let fatal = Fatal::with(|why| panic!("{why}"));
-    Registry::load(
-        data,
-        LeaseTimes::default(),
-        CommitPolicy::default(),
-        Limits::default(),
-        Arc::new(SystemClock),
-        fatal,
-    )
+    let components = Components { fatal, ..Components::default() };
+    Registry::load(data, LeaseTimes::default(), CommitPolicy::default(), Limits::default(), components)
 }
 
 fn record(name: &str) -> Record {

@@ -215,6 +215,10 @@ fn read_hello(wire: v1::Hello) -> error::Result<Hello> {
 
 fn dispatch(link: &mut Link, message: ClientMessage) -> error::Result<()> {
     if link.leaving {
+        // It may take a while until everything is on the disk; what else it says does not count any more.
+        if let Some(FromClient::Heartbeat(heartbeat)) = message.message {
+            let _gone = link.heartbeat(heartbeat.id);
+        }
         return Ok(());
     }
     match message.message {

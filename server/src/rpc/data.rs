@@ -15,11 +15,11 @@ use holdfast_proto::v1::{
     ReadRangesRequest, ReadRangesResponse, ReadRequest, ReadResponse, SeekRequest, SeekResponse, StageRequest,
     StageResponse,
 };
-use tokio::task::block_in_place;
 use tonic::{Request, Response, Status};
 
 use super::{Service, status};
 use crate::config::invalid;
+use crate::offload::in_place;
 use crate::store::{BlocksResult, ReadResult};
 
 /// Files whose beginnings are read at a time, at most.
@@ -37,7 +37,7 @@ impl Data for Service {
             return Err(status(invalid(format!("a read of {len} bytes is too long; at most {IO_BYTES_MAX}"))));
         }
         let read = || owner.store().read(ino, offset, len);
-        let read = if len as usize > INLINE_BYTES_MAX { block_in_place(read) } else { read() }.map_err(status)?;
+        let read = if len as usize > INLINE_BYTES_MAX { in_place(read) } else { read() }.map_err(status)?;
         Ok(Response::new(to_wire(owner.store().epoch(), read)))
     }
 
@@ -51,7 +51,7 @@ impl Data for Service {
             ))));
         }
         let inos = inos.into_iter().map(inode).collect::<Result<Vec<_>, _>>().map_err(status)?;
-        let files = block_in_place(|| {
+        let files = in_place(|| {
             let mut room = u32::try_from(IO_BYTES_MAX).unwrap_or(u32::MAX);
             let mut files = Vec::with_capacity(inos.len());
             for ino in inos {
@@ -83,7 +83,7 @@ impl Data for Service {
         }
         let range = |range: ReadRequest| Ok((inode(range.ino)?, range.offset, range.len));
         let ranges = ranges.into_iter().map(range).collect::<Result<Vec<_>, _>>().map_err(status)?;
-        let read = block_in_place(|| owner.store().read_ranges(&ranges));
+        let read = in_place(|| owner.store().read_ranges(&ranges));
         let content = |(index, read): (u32, Result<ReadResult, Error>)| {
             read.ok().map(|read| RangeContent { index, content: Some(to_wire(owner.store().epoch(), read)) })
         };
@@ -100,7 +100,7 @@ impl Data for Service {
             ))));
         }
         let BlocksResult { blocks, len, size, data_version } =
-            block_in_place(|| owner.store().blocks(ino, offset, len)).map_err(status)?;
+            in_place(|| owner.store().blocks(ino, offset, len)).map_err(status)?;
         let blocks = blocks.into_iter().map(|block| v1::Block {
             offset: block.offset,
             len: block.len,
@@ -124,7 +124,7 @@ impl Data for Service {
         }
         let hashes = frame_hashes(&blake3).map_err(status)?;
         // The kernel may make us wait here, when it has too much to write.
-        let staged = block_in_place(|| {
+        let staged = in_place(|| {
             let framed = Framed::verified(data, hashes).ok_or_else(|| {
                 let message = format!("the data of stage {stage_id} does not match its checksums; send it again");
                 Error::new(ErrorKind::Damaged, message)

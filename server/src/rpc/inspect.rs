@@ -14,7 +14,7 @@ use holdfast_proto::volume::required;
 use tonic::{Request, Response, Status};
 
 use super::{Service, status};
-use crate::registry::blocking;
+use crate::offload::blocking;
 use crate::store::SessionInfo;
 use crate::volume::Owner;
 

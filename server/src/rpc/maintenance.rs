@@ -20,7 +20,7 @@ use super::{Service, status};
 use crate::config::{SCRUB_RATE_MIN, invalid};
 use crate::integrity::desk::By;
 use crate::integrity::{check, scrub};
-use crate::registry::blocking;
+use crate::offload::blocking;
 
 /// Messages that wait for a slow reader.
 const EVENTS_MAX: usize = 64;

@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use super::{Service, status};
 use crate::config::invalid;
 use crate::data_dir::cannot;
-use crate::registry::blocking;
+use crate::offload::blocking;
 
 #[tonic::async_trait]
 impl Volumes for Service {

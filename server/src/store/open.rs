@@ -121,9 +121,7 @@ pub(super) fn format(engine: &dyn Engine, id: VolumeId, now: Timestamp, root: Ro
 pub(super) fn open(dir: &Path, options: &StoreOptions) -> Result<Store> {
     let engine = RocksEngine::open(&dir.join(META), Presence::Existing, &options.memory, options.engine_files_max)?;
     let segments = FileSegments::new(dir.join(SEGMENTS));
-    let limits =
-        Limits { disk_reserve_bytes: options.disk_reserve_bytes, segment_bytes_max: options.segment_bytes_max };
-    assemble(Arc::new(engine), Arc::new(segments), limits)
+    assemble(Arc::new(engine), Arc::new(segments), Limits::of(options))
 }
 
 /// The part of the options that does not depend on the engine.
@@ -131,6 +129,12 @@ pub(super) fn open(dir: &Path, options: &StoreOptions) -> Result<Store> {
 pub(crate) struct Limits {
     pub(crate) disk_reserve_bytes: u64,
     pub(crate) segment_bytes_max: u64,
+}
+
+impl Limits {
+    pub(super) const fn of(options: &StoreOptions) -> Self {
+        Self { disk_reserve_bytes: options.disk_reserve_bytes, segment_bytes_max: options.segment_bytes_max }
+    }
 }
 
 /// Opens a volume on any engine and any place for segments.

@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::SessionId;
 use holdfast_core::op::{LoggedOp, Op};
+use holdfast_core::session::BootTime;
 use parking_lot::MutexGuard;
 use tracing::info;
 
@@ -34,6 +36,21 @@ pub(super) struct Plan {
     entering: Vec<SessionId>,
     /// Sessions whose record it deletes.
     leaving: Vec<SessionId>,
+}
+
+/// What the committer is to do.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    /// Look again.
+    Again,
+    /// Wait until it is woken.
+    Wait,
+    /// Wait until it is wanted, or what is applied has this age.
+    Age(Duration),
+    /// Commit.
+    Commit,
+    /// End.
+    Over,
 }
 
 impl Owner {
@@ -64,7 +81,7 @@ impl Owner {
             let aged = state.dirty && !self.settings.commit.is_due_by_ticks();
             if state.wanted || state.stop.is_some() || aged {
                 // It has waited for this.
-                self.demand.notify_one();
+                self.demand.wake();
             }
         } else {
             self.consider_sync(&mut state, session);
@@ -108,7 +125,7 @@ impl Owner {
     pub(super) fn demand_commit(&self, state: &mut State) {
         if !state.wanted {
             state.wanted = true;
-            self.demand.notify_one();
+            self.demand.wake();
         }
     }
 
@@ -116,63 +133,103 @@ impl Owner {
     pub(crate) fn run_committer(&self) {
         let mut state = self.lock();
         loop {
-            if let Phase::Replaying { absent } = &mut state.phase {
-                let absent = std::mem::take(absent);
-                state = self.replay(state, &absent);
-                continue;
-            }
-            if state.committing.is_some() {
-                // A session's thread does.
-                self.demand.wait(&mut state.inner);
-                continue;
-            }
-            match state.stop {
-                Some(Stop::Abandoned) => return,
-                Some(Stop::Committed) if !state.dirty => return,
-                Some(Stop::Committed) => {}
-                None if state.wanted => {}
-                None if state.dirty => {
-                    // The age of what was applied first: it begins when this thread sees it.
-                    let age_max = self.settings.commit.age_max;
-                    let calm = |state: &mut State| !state.wanted && state.stop.is_none();
-                    let is_old = self.demand.wait_while_for(&mut state.inner, calm, age_max).timed_out();
+            let turn;
+            (state, turn) = self.turn(state);
+            match turn {
+                Turn::Again => {}
+                Turn::Wait => self.demand.wait(&mut state.inner),
+                Turn::Age(age_max) => {
+                    let is_old = self.demand.wait_while(&mut state.inner, State::is_calm, age_max);
                     state.wanted |= is_old && state.dirty;
-                    continue;
                 }
-                None if state.to_reap && matches!(state.phase, Phase::Open) => {
-                    state = self.reap(state);
-                    continue;
-                }
-                None => {
-                    self.demand.wait(&mut state.inner);
-                    continue;
-                }
+                Turn::Commit => state = self.commit(state),
+                Turn::Over => return,
             }
-            if state.stop == Some(Stop::Abandoned) {
-                return;
-            }
-            state = self.commit(state);
         }
+    }
+
+    /// The same as a task of the runtime, for a simulation: a commit takes the time that `disk` says.
+    pub(crate) async fn commit_as_task(&self, disk: &(dyn Fn() -> Duration + Send + std::marker::Sync)) {
+        loop {
+            let turn = self.turn(self.lock()).1;
+            match turn {
+                Turn::Again => {}
+                Turn::Wait => self.demand.woken().await,
+                Turn::Age(age_max) => {
+                    let busy = async {
+                        while self.lock().is_calm() {
+                            self.demand.woken().await;
+                        }
+                    };
+                    if tokio::time::timeout(age_max, busy).await.is_err() {
+                        let mut state = self.lock();
+                        state.wanted |= state.dirty;
+                    }
+                }
+                Turn::Commit => {
+                    let begun = self.begin_commit(&mut self.lock());
+                    tokio::time::sleep(disk()).await;
+                    let committed = self.store.commit();
+                    self.end_commit(&mut self.lock(), begun, committed);
+                }
+                Turn::Over => return,
+            }
+        }
+    }
+
+    /// What the committer is to do now. Replays and frees dead data here, giving the mutex away meanwhile.
+    fn turn<'a>(&'a self, mut state: Guard<'a>) -> (Guard<'a>, Turn) {
+        if let Phase::Replaying { absent } = &mut state.phase {
+            let absent = std::mem::take(absent);
+            return (self.replay(state, &absent), Turn::Again);
+        }
+        if state.committing.is_some() {
+            // A session's thread does.
+            return (state, Turn::Wait);
+        }
+        let turn = match state.stop {
+            Some(Stop::Abandoned) => Turn::Over,
+            Some(Stop::Committed) if !state.dirty => Turn::Over,
+            Some(Stop::Committed) => Turn::Commit,
+            None if state.wanted => Turn::Commit,
+            // The age of what was applied first: it begins when the committer sees it.
+            None if state.dirty => Turn::Age(self.settings.commit.age_max),
+            None if state.to_reap && matches!(state.phase, Phase::Open) => {
+                return (self.reap(state), Turn::Again);
+            }
+            None => Turn::Wait,
+        };
+        (state, turn)
     }
 
     /// One commit. Gives the mutex away while the disk works.
     fn commit<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
+        let begun = self.begin_commit(&mut state);
+        let committed = MutexGuard::unlocked(&mut state.inner, || self.store.commit());
+        self.end_commit(&mut state, begun, committed);
+        state
+    }
+
+    /// Takes up what a commit will settle; when it began.
+    fn begin_commit(&self, state: &mut State) -> BootTime {
         let plan = state.begin_commit();
         state.committing = Some(plan);
-        let begun = self.clock.boot();
-        let committed = MutexGuard::unlocked(&mut state.inner, || self.store.commit());
+        self.clock.boot()
+    }
+
+    fn end_commit(&self, state: &mut Guard<'_>, begun: BootTime, committed: Result<Committed>) {
         state.pace.took(self.clock.boot().0.saturating_sub(begun.0));
         match committed {
-            Ok(committed) => self.finish_commit(&mut state, &committed),
+            Ok(committed) => self.finish_commit(state, &committed),
             Err(cause) => {
                 // Nobody may be told that anything is durable, and a second try could lie.
                 tracing::error!(volume = %self.settings.name, error = ?cause, "cannot make the volume's changes durable");
                 self.fatal.stop("a write to the disk failed");
+                state.committing = None;
                 state.stop = Some(Stop::Abandoned);
-                self.fail(&mut state, &cause);
+                self.fail(state, &cause);
             }
         }
-        state
     }
 
     fn finish_commit(&self, state: &mut Guard<'_>, committed: &Committed) {
@@ -306,6 +363,7 @@ impl Owner {
     fn open(&self, state: &mut Guard<'_>) {
         state.phase = Phase::Open;
         state.idle_since = self.clock.boot();
+        self.recovered.store(true, Ordering::Relaxed);
         self.ready.store(true, Ordering::Release);
         self.changed.send_replace(());
         self.run_deferred_locks(state);
@@ -318,6 +376,11 @@ impl Owner {
 }
 
 impl State {
+    /// Whether nothing is wanted of the committer but what age brings.
+    const fn is_calm(&mut self) -> bool {
+        !self.wanted && self.stop.is_none()
+    }
+
     /// Who has a close on its way has the file open until then.
     fn open_what_will_be_closed(&mut self) {
         for (&session, member) in &self.members {

@@ -288,7 +288,7 @@ impl Owner {
             state.dirty = true;
             state.dirty_ticks = 0;
             if !self.settings.commit.is_due_by_ticks() {
-                self.demand.notify_one();
+                self.demand.wake();
             }
         }
     }

@@ -46,7 +46,7 @@ pub(crate) fn config(dir: &Path) -> Config {
 /// at the end of a test.)
 pub(crate) async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Server, Error> {
     let fatal = Fatal::with(|why| eprintln!("the server would have stopped: {why}"));
-    run(config, Components { clock, fatal }).await
+    run(config, Components { clock, fatal, ..Components::default() }).await
 }
 
 async fn connect(server: &Server) -> Channel {

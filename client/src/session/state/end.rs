@@ -97,6 +97,16 @@ impl State {
         self.leaving == Leaving::Said
     }
 
+    /// The server does not know the session any more, which wanted to leave: nothing is lost if it had nothing
+    /// that was not durable. Then it is as if the farewell had come; whether it is so.
+    pub(crate) fn had_left(&mut self) -> bool {
+        let gone = self.leaving != Leaving::No && self.log.len() == 0 && self.parked.is_empty();
+        if gone {
+            self.left();
+        }
+        gone
+    }
+
     /// The server let us go: everything is durable.
     pub(crate) fn left(&mut self) {
         let error = closed();

@@ -105,9 +105,13 @@ impl State {
 
     fn may_answer(&self, now: BootTime) -> bool {
         let ours = self.is_up() && now < self.trusted_until && !self.read_only && self.leaving == Leaving::No;
-        let sure = self.parked.is_empty() && self.log.answered() >= self.local.not_before;
         let room = self.local.bytes < ROOM_BYTES / 2 && self.local.inodes < ROOM_INODES / 2;
-        ours && sure && room && !self.log.is_held_up()
+        ours && self.is_sure() && room && !self.log.is_held_up()
+    }
+
+    /// Whether it is known what everything that was submitted does to inodes that it does not name.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.parked.is_empty() && self.log.answered() >= self.local.not_before
     }
 
     /// The server's clock, as far as it is known here; never back.

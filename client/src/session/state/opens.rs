@@ -3,6 +3,8 @@
 //! Who reads many files opens and closes each of them within a moment. Under its lease an inode cannot go,
 //! so the server need not hear of an open that is closed before it counts.
 
+use std::collections::BTreeSet;
+
 use holdfast_core::error::Result;
 use holdfast_core::id::InodeId;
 use holdfast_core::op::{Caller, Op};
@@ -20,6 +22,16 @@ impl State {
         self.check_open()?;
         self.untold_opens.insert(ino);
         Ok(!std::mem::replace(&mut self.idle, true))
+    }
+
+    /// What is open here, as far as programs know: also where the server has not said so. A server that has
+    /// forgotten an open may take up what others did behind it before it hears of it again.
+    pub(super) fn opens_to_keep(&self) -> BTreeSet<InodeId> {
+        let unheard_of = self.log.unheard_of().filter_map(|op| match op {
+            Op::Open { ino, .. } => Some(*ino),
+            _ => None,
+        });
+        self.opens.iter().copied().chain(self.untold_opens.iter().copied()).chain(unheard_of).collect()
     }
 
     /// Closes an inode, of which the server may have heard nothing. True: somebody must see to it that it is

@@ -51,7 +51,7 @@ impl State {
             read_only: self.read_only,
             exclusive: who.exclusive,
             resume,
-            open_inodes: if resume { self.opens.iter().map(|ino| ino.0).collect() } else { Vec::new() },
+            open_inodes: if resume { self.opens_to_keep().into_iter().map(|ino| ino.0).collect() } else { Vec::new() },
             held_locks: claims.iter().map(claim_to_wire).collect(),
             next_seq: self.log.first_seq().0,
             pending_until: self.log.ever_sent().0,
