@@ -39,6 +39,7 @@ use crate::segment::Segments;
 mod apply;
 mod check;
 mod commit;
+mod compact;
 mod open;
 mod overlays;
 mod read;
@@ -48,6 +49,7 @@ mod sessions;
 mod types;
 mod writer;
 
+pub use self::compact::{InUse, Relocated, SegmentSums, batch_end, bytes_needed};
 pub use self::scrub::{Live, Named};
 pub use self::types::{
     ApplyContext, Block, BlocksResult, Committed, DirEntry, DirPage, Pending, Piece, ReadResult, RootOwner,

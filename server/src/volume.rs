@@ -21,6 +21,7 @@ pub(crate) use self::visit::Visit;
 
 mod check;
 mod commit;
+mod compact;
 mod inspect;
 mod invalidate;
 mod leases;
