@@ -51,8 +51,10 @@ impl Ledger {
         done.bytes += bytes;
     }
 
-    pub(super) fn failed(&self, now: Timestamp, why: String) {
-        self.0.lock().failure = Some((now, why));
+    /// Keeps a failure; whether it is another one than the last.
+    pub(super) fn failed(&self, now: Timestamp, why: String) -> bool {
+        let before = self.0.lock().failure.replace((now, why.clone()));
+        before.is_none_or(|(_, before)| before != why)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::ledger::Ledger;
-use super::plan::{Disk, Plan, Segment};
+use super::plan::{Disk, Plan, Segment, has_lost};
 use crate::clock::Clock;
 use crate::integrity::pace::Pace;
 use crate::registry::blocking;
@@ -189,6 +189,8 @@ impl Pass {
                 self.shared.ledger.freed(victim.len);
                 info!(volume = name, segment = victim.id.0, bytes = victim.len, moved = victim.live, "compacted");
             }
+            // There was more in it than is moved at a time.
+            Some(account) if has_lost(victim.live, account.live) => {}
             Some(account) => {
                 warn!(volume = name, segment = victim.id.0, live = account.live, "a segment could not be freed");
                 self.settle(victim.id);

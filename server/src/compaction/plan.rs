@@ -83,7 +83,7 @@ impl Memory {
     }
 
     fn is_settled(&self, segment: &Segment) -> bool {
-        self.settled.get(&segment.id).is_some_and(|&then| segment.live > then - then / SETTLED_SHARE)
+        self.settled.get(&segment.id).is_some_and(|&then| !has_lost(then, segment.live))
     }
 
     fn is_at_rest(&self, segment: &Segment) -> bool {
@@ -95,6 +95,11 @@ impl Memory {
         self.seen = segments.iter().map(|segment| (segment.id, segment.live)).collect();
         self.settled.retain(|id, _| self.seen.contains_key(id));
     }
+}
+
+/// Whether a segment with so many live bytes has lost enough of them for another look into it.
+pub(super) const fn has_lost(then: u64, now: u64) -> bool {
+    now <= then - then / SETTLED_SHARE
 }
 
 /// What is to be done.
@@ -138,15 +143,17 @@ pub(super) fn plan(segments: &[Segment], memory: &mut Memory, disk: Disk, dead_p
         let share = |victim: &Segment| u128::from(victim.live) * 1_000_000 / u128::from(victim.len.max(1));
         victims.sort_by_key(|victim| (share(victim), victim.id));
     }
+    let in_use: u64 = segments.iter().map(|segment| segment.live).sum();
+    let gain_min = if tight { TIGHT_GAIN_BYTES_MIN } else { GAIN_BYTES_MIN.max(in_use / GAIN_SHARE) };
+    let is_enough = |victims: &[Segment]| victims.iter().map(Segment::dead).sum::<u64>() >= gain_min;
+    if !is_enough(&victims) {
+        return plan;
+    }
     let least = victims.iter().map(|victim| victim.live).min();
     victims.retain(|victim| disk.has_room(victim.live));
     if victims.is_empty() {
         plan.no_room = least;
-        return plan;
-    }
-    let in_use: u64 = segments.iter().map(|segment| segment.live).sum();
-    let gain_min = if tight { TIGHT_GAIN_BYTES_MIN } else { GAIN_BYTES_MIN.max(in_use / GAIN_SHARE) };
-    if victims.iter().map(Segment::dead).sum::<u64>() >= gain_min {
+    } else if is_enough(&victims) {
         plan.victims = victims;
     }
     plan

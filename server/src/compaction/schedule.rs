@@ -52,22 +52,22 @@ async fn look(
         Ok(planned) => planned,
         Err(error) => {
             warn!(volume = name, ?error, "cannot see how much of a volume's data is dead");
-            return ledger.failed(clock.now(), error.to_string());
+            ledger.failed(clock.now(), error.to_string());
+            return;
         }
     };
     if let Some(bytes) = planned.no_room {
         let why = format!("no room on the disk to move {bytes} bytes; free some, or delete files");
-        warn!(volume = name, bytes, "dead data stays on the disk: there is no room to move what lies between it");
-        return ledger.failed(clock.now(), why);
+        if ledger.failed(clock.now(), why) {
+            warn!(volume = name, bytes, "dead data stays on the disk: there is no room to move what lies between it");
+        }
+        return;
     }
     if planned.victims.is_empty() {
         return;
     }
-    let visit = match Visit::begin(owner) {
-        Ok(visit) => visit,
-        // It is being closed.
-        Err(_) => return,
-    };
+    // An error: it is being closed.
+    let Ok(visit) = Visit::begin(owner) else { return };
     info!(volume = name, segments = planned.victims.len(), tight = planned.tight, "compaction begins");
     let job = Job {
         visit,

@@ -1,10 +1,10 @@
 //! What compaction asks of an open volume: which segments there are, what of them is in use, and the move of
 //! frames that are, a bounded step at a time.
 //!
-//! A step reads frames, which verifies them, and appends the parts that extents point to to the active
-//! segment, as a client's data is. Then, under the writer's lock, each extent that still points to the old
-//! place is pointed to the new one, together with the accounts of both segments. The commit that takes that up
-//! syncs the new frames first; a segment that is empty by then goes as any other does. So a crash at any
+//! A step reads frames, which verifies them, appends the parts that extents point to to the active segment,
+//! as a client's data is, and syncs them, so that the commits of others find nothing of it to do. Then, under
+//! the writer's lock, each extent that still points to the old place is pointed to the new one, together with
+//! the accounts of both segments. A segment that is empty by then goes as any other does. So a crash at any
 //! point leaves every extent at a place that is there: the old one or the new one.
 //!
 //! Nothing that a client can see changes: not the bytes, not where extents begin and end, no version, no time.
@@ -53,6 +53,14 @@ pub enum Relocated {
         bytes: u64,
     },
     /// A frame that is in use cannot be read, or is not what was written: nothing was moved.
+    Damaged(Error),
+}
+
+/// What was read of parts of frames.
+enum Contents {
+    /// The parts that there are, and the bytes and hash of each.
+    Sound(Vec<Wanted>, Vec<(Bytes, FrameHash)>),
+    /// One that is in use is damaged.
     Damaged(Error),
 }
 
@@ -142,18 +150,24 @@ impl Store {
     ///
     /// # Errors
     /// `NoSpace` when the disk is full, `Damaged` and `Unavailable` when the metadata cannot be read or the
-    /// disk fails: some extents may have been moved.
+    /// disk fails: some extents may have been moved. After a failed sync the store refuses everything.
     pub fn relocate(&self, live: &[Live]) -> Result<Relocated> {
         self.alive()?;
         let parts = parts::parts(live);
         let (parts, contents) = match self.read_parts(live, &parts)? {
-            Ok(read) => read,
-            Err(damage) => return Ok(Relocated::Damaged(damage)),
+            Contents::Sound(parts, contents) => (parts, contents),
+            Contents::Damaged(damage) => return Ok(Relocated::Damaged(damage)),
         };
         if parts.is_empty() {
             return Ok(Relocated::Moved { frames: 0, bytes: 0 });
         }
         let staged = self.segments.stage_frames(&contents)?;
+        // Nobody's fsync is to wait for this.
+        let written = staged.frames().iter().map(|frame| frame.segment).collect();
+        if let Err(error) = self.segments.sync(&written) {
+            self.poison(&error);
+            return Err(error);
+        }
         let relocations: Vec<Relocation> = parts
             .iter()
             .zip(staged.frames())
@@ -166,21 +180,13 @@ impl Store {
                 })
             })?;
         }
-        // What the next commit has to sync.
-        self.overlays.write().data_bytes += staged.bytes();
         Ok(Relocated::Moved { frames: staged.frames().len() as u64, bytes: staged.bytes() })
     }
 
     /// Reads parts of frames, verified; leaves out those that nobody uses any more and that cannot be read.
-    /// The inner error: one is damaged.
-    #[expect(clippy::type_complexity, reason = "one caller")]
-    fn read_parts(
-        &self,
-        live: &[Live],
-        parts: &[Wanted],
-    ) -> Result<std::result::Result<(Vec<Wanted>, Vec<(Bytes, FrameHash)>), Error>> {
+    fn read_parts(&self, live: &[Live], parts: &[Wanted]) -> Result<Contents> {
         if let Ok(contents) = self.segments.read(parts) {
-            return Ok(Ok((parts.to_vec(), contents)));
+            return Ok(Contents::Sound(parts.to_vec(), contents));
         }
         let (mut sound, mut contents) = (Vec::new(), Vec::new());
         for part in parts {
@@ -192,13 +198,13 @@ impl Store {
                 Err(damage) => {
                     for live in live.iter().filter(|live| live.frame == part.frame) {
                         if self.is_live(live)? {
-                            return Ok(Err(damage));
+                            return Ok(Contents::Damaged(damage));
                         }
                     }
                 }
             }
         }
-        Ok(Ok((sound, contents)))
+        Ok(Contents::Sound(sound, contents))
     }
 
     /// Lets segments go in which nothing is in use; their files are removed after the next commit.

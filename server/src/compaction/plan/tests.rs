@@ -76,6 +76,8 @@ fn a_disk_that_is_nearly_full_makes_room_with_the_room_that_there_is() {
     let full = Disk { free: 70 * MIB, ..disk };
     let planned = plan(&segments, &mut Memory::default(), full, 40);
     assert_eq!((ids(&planned), planned.no_room), (Vec::new(), Some(20 * MIB)));
+    let little = plan(&[Segment { live: MIB / 2, ..segment(1, 1, 0) }], &mut Memory::default(), full, 40);
+    assert_eq!((ids(&little), little.no_room), (Vec::new(), None), "half a MiB is not missed");
     // While others have room it is left to them.
     let roomy = Disk { free: 1100 * MIB, ..disk };
     assert_eq!(ids(&at_rest(&[segment(1, 2000, 900)], roomy)), Vec::<u64>::new());

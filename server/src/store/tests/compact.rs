@@ -90,6 +90,9 @@ fn relocate(store: &Store, live: &[Live]) -> u64 {
     moved
 }
 
+/// What is done to a volume, of which this is in use.
+type Act = fn(&Store, &[InUse]);
+
 fn relocate_all(store: &Store, found: &[InUse]) {
     for of in found {
         relocate(store, &of.live);
@@ -128,7 +131,7 @@ fn what_is_in_use_moves_and_nothing_that_a_client_sees_changes() {
 
 #[test]
 fn a_power_cut_at_any_step_leaves_every_byte() {
-    let steps: &[(&str, fn(&Store, &[InUse]))] = &[
+    let steps: &[(&str, Act)] = &[
         ("some frames are moved", |store, found| relocate_all(store, &found[..1])),
         ("and durable", |store, _| drop(store.commit().unwrap())),
         ("all are moved", |store, found| relocate_all(store, &found[1..])),
