@@ -7,6 +7,7 @@ use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::volume::{Quota, VolumeInfo, VolumeSpec};
 use holdfast_proto::error::from_status;
 use holdfast_proto::inspect::{Listed, LockView, OpenView};
+use holdfast_proto::segments::SegmentsView;
 use holdfast_proto::v1::{
     self, inspect_client::InspectClient, maintenance_client::MaintenanceClient, volumes_client::VolumesClient,
 };
@@ -146,6 +147,22 @@ impl Client {
         let request = v1::ListOpensRequest { volume: Some(volume_ref.into()) };
         let answer = self.inspect.clone().list_opens(self.call(request)).await.map_err(from_status)?.into_inner();
         Ok(Listed { rows: rows("list of open files", answer.opens)?, cut: answer.cut })
+    }
+
+    /// What a volume's data takes up on the server's disk; `None`: the server is too old to say.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn segments(&self, volume_ref: &VolumeRef) -> Result<Option<SegmentsView>> {
+        let request = v1::GetSegmentsRequest { volume: Some(volume_ref.into()) };
+        match self.inspect.clone().get_segments(self.call(request)).await.map_err(from_status) {
+            Ok(answer) => {
+                let view = SegmentsView::try_from(answer.into_inner());
+                view.map(Some).map_err(|error| distrust("description of segments", error.message()))
+            }
+            Err(error) if error.kind() == ErrorKind::Version => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The server, as it tells of itself.

@@ -27,6 +27,7 @@ pub use holdfast_proto::invalidate::Invalidation;
 pub use holdfast_proto::lease::{Answered, Question, Reply};
 pub use holdfast_proto::lock::LockConflict;
 pub use holdfast_proto::namespace::{DirEntry, DirPage, FsStat};
+pub use holdfast_proto::segments::{CompactionView, SegmentSums, SegmentsView};
 pub use holdfast_proto::volume::{ServerInfo, VolumeRef};
 pub use maintenance::{CheckEvent, ScrubEvent, Telling};
 pub use network::{Network, Wire};

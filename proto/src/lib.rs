@@ -28,5 +28,6 @@ pub mod metadata;
 pub mod namespace;
 pub mod op;
 pub mod outcome;
+pub mod segments;
 pub mod version;
 pub mod volume;

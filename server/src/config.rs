@@ -4,6 +4,7 @@
 //! here opens a socket or changes a file.
 
 mod args;
+mod compact;
 mod duration;
 mod file;
 
@@ -21,6 +22,7 @@ use crate::store::Pending;
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 pub use args::{Args, Command, DumpArgs};
+pub use compact::CompactPolicy;
 
 /// Where a server listens unless told otherwise.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7440";
@@ -44,6 +46,8 @@ pub struct Config {
     pub commit: CommitPolicy,
     /// When volumes are scrubbed though nobody asks for it.
     pub scrub: ScrubPolicy,
+    /// When volumes are compacted.
+    pub compact: CompactPolicy,
     /// How much of everything.
     pub limits: Limits,
     /// How it logs.
@@ -227,6 +231,7 @@ impl Config {
             lease: LeaseTimes::default(),
             commit: CommitPolicy::default(),
             scrub: ScrubPolicy::default(),
+            compact: CompactPolicy::default(),
             limits: Limits::default(),
             log: LogSettings::default(),
         }
@@ -265,6 +270,11 @@ impl Config {
                 ..commit
             },
             scrub: scrub(args.scrub_interval.or(file.scrub_interval), args.scrub_rate.or(file.scrub_rate))?,
+            compact: CompactPolicy::read(
+                args.compact_interval.or(file.compact_interval),
+                args.compact_dead.or(file.compact_dead),
+                args.compact_rate.or(file.compact_rate),
+            )?,
             limits: Limits {
                 volumes: args.max_volumes.or(file.max_volumes).unwrap_or(limits.volumes),
                 sessions_per_volume: args.max_sessions.or(file.max_sessions).unwrap_or(limits.sessions_per_volume),
@@ -319,6 +329,7 @@ impl Config {
         if self.scrub.bytes_per_second < SCRUB_RATE_MIN {
             return Err(invalid("a scrub rate under 64KiB a second is not allowed: it would never end"));
         }
+        self.compact.check()?;
         let limits = [
             ("volumes", self.limits.volumes),
             ("sessions", self.limits.sessions_per_volume),

@@ -12,7 +12,7 @@ pub(crate) mod check;
 mod chunk;
 pub(crate) mod desk;
 mod naming;
-mod pace;
+pub(crate) mod pace;
 mod record;
 pub(crate) mod schedule;
 pub(crate) mod scrub;

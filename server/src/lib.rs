@@ -4,6 +4,7 @@
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub mod clock;
+mod compaction;
 pub mod config;
 mod data_dir;
 pub mod dump;

@@ -8,6 +8,7 @@
 //! - What changes the set of volumes happens one call at a time; opening volumes does not wait for
 //!   it.
 
+mod compact;
 mod directory;
 mod open;
 pub(crate) mod record;
@@ -33,6 +34,7 @@ use self::open::OpenVolume;
 use self::record::Record;
 use self::trash::{empty_trash, move_to_trash};
 use crate::clock::Clock;
+use crate::compaction::ledger::Ledger;
 use crate::config::{CommitPolicy, LeaseTimes, Limits};
 use crate::data_dir::{DataDir, cannot, sync_dir};
 use crate::fatal::Fatal;
@@ -94,6 +96,8 @@ pub(crate) struct Slot {
     open: RwLock<Option<OpenVolume>>,
     /// Who scrubs it.
     desk: Arc<Desk>,
+    /// What compaction did in it.
+    ledger: Arc<Ledger>,
 }
 
 impl Registry {
@@ -421,7 +425,7 @@ impl Registry {
 impl Slot {
     fn new(id: VolumeId, dir: PathBuf, record: Record) -> Self {
         let (gate, open) = (tokio::sync::Mutex::new(()), RwLock::new(None));
-        Self { id, dir, record: Mutex::new(record), gate, open, desk: Arc::default() }
+        Self { id, dir, record: Mutex::new(record), gate, open, desk: Arc::default(), ledger: Arc::default() }
     }
 
     fn name(&self) -> VolumeName {

@@ -16,6 +16,7 @@ use tonic::transport::server::{Connected, Router};
 use tracing::{info, warn};
 
 use crate::clock::{Clock, SystemClock};
+use crate::compaction;
 use crate::config::{Config, TICK};
 use crate::data_dir::{DataDir, replace_file};
 use crate::fatal::Fatal;
@@ -62,6 +63,7 @@ pub struct Server {
     serving: JoinHandle<Result<()>>,
     ticking: JoinHandle<()>,
     scrubbing: JoinHandle<()>,
+    compacting: JoinHandle<()>,
 }
 
 /// Starts a server: takes the data directory, listens, serves.
@@ -148,8 +150,9 @@ impl Prepared {
                 .map_err(|error| Error::new(ErrorKind::Internal, "serving connections failed").because(error))
         });
         let ticking = tokio::spawn(tick(Arc::clone(&registry), stop.clone()));
-        let scrubbing = tokio::spawn(schedule::run(Arc::clone(&registry), config.scrub, stop));
-        Server { address, registry, stopping, serving, ticking, scrubbing }
+        let scrubbing = tokio::spawn(schedule::run(Arc::clone(&registry), config.scrub, stop.clone()));
+        let compacting = tokio::spawn(compaction::schedule::run(Arc::clone(&registry), config.compact, stop));
+        Server { address, registry, stopping, serving, ticking, scrubbing, compacting }
     }
 }
 
@@ -184,8 +187,9 @@ impl Server {
             let _ = serving.await;
         }
         let _ = self.ticking.await;
-        // What it was at has ended with its volume.
+        // What they were at has ended with its volume.
         let _ = self.scrubbing.await;
+        let _ = self.compacting.await;
         closed
     }
 
@@ -194,9 +198,11 @@ impl Server {
         self.serving.abort();
         self.ticking.abort();
         self.scrubbing.abort();
+        self.compacting.abort();
         let _ = self.serving.await;
         let _ = self.ticking.await;
         let _ = self.scrubbing.await;
+        let _ = self.compacting.await;
         self.registry.abandon().await;
     }
 }

@@ -32,7 +32,7 @@ mod verify;
 mod writeback;
 
 pub use self::read::Wanted;
-pub use self::stage::StagedData;
+pub use self::stage::{FRAMES_MAX, StagedData};
 
 /// A segment that has been written to since the volume was opened.
 #[derive(Debug)]
@@ -145,10 +145,16 @@ impl Segments {
     /// Seals the active segment early when it is of some size, no staged data waits in it, and
     /// `unused` says that no file uses what it holds: so its space can go back before it is full.
     pub fn seal_unused(&self, unused: impl FnOnce(SegmentId) -> bool) {
+        self.seal_active(|id, end| end >= SEAL_UNUSED_FROM && unused(id));
+    }
+
+    /// Seals the active segment early when no staged data waits in it and this, given its number and where it
+    /// ends, says so.
+    pub fn seal_active(&self, wanted: impl FnOnce(SegmentId, u64) -> bool) {
         let mut tail = self.tail.lock();
         let Some((id, end)) = tail.active.as_ref().map(|active| (active.segment.id, active.end)) else { return };
         // Room is set aside and pinned under the tail's lock, so nobody comes in between.
-        if end >= SEAL_UNUSED_FROM && !self.pins.lock().contains_key(&id) && unused(id) {
+        if !self.pins.lock().contains_key(&id) && wanted(id, end) {
             tail.active = None;
             tail.sealed.insert(id);
         }

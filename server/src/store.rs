@@ -40,6 +40,7 @@ use crate::segment::store::SegmentStore;
 mod apply;
 mod check;
 mod commit;
+mod compact;
 mod open;
 mod overlays;
 mod read;
@@ -49,6 +50,7 @@ mod sessions;
 mod types;
 mod writer;
 
+pub use self::compact::{InUse, Relocated, SegmentSums, batch_end, bytes_needed};
 pub use self::scrub::{Live, Named};
 pub use self::types::{
     ApplyContext, Block, BlocksResult, Committed, DirEntry, DirPage, Pending, Piece, ReadResult, RootOwner,

@@ -21,6 +21,7 @@ pub(crate) use self::visit::Visit;
 
 mod check;
 mod commit;
+mod compact;
 mod demand;
 mod inspect;
 mod invalidate;

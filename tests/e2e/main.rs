@@ -9,6 +9,7 @@ mod archives;
 mod bench;
 mod clocks;
 mod coherence;
+mod compaction;
 mod containers;
 mod disk_cache;
 mod exclusive;

@@ -21,12 +21,14 @@ pub mod check;
 mod export;
 mod import;
 pub mod scrub;
+mod segments;
 mod transfer;
 pub mod view;
 
 use export::ExportArgs;
 use import::ImportArgs;
 use scrub::view::StatusView;
+use segments::{CompactionShown, DataShown};
 use view::{Shown, VolumeList, VolumeView};
 
 /// `holdfast volume`
@@ -176,11 +178,17 @@ fn create(args: CreateArgs, global: &GlobalArgs, output: &mut Output) -> Result<
 }
 
 fn show(name: &VolumeName, global: &GlobalArgs, output: &mut Output) -> Result<()> {
-    let (volume, scrubs) = connect::with(global, &format!("show volume {name}"), async |client| {
+    let (volume, scrubs, segments) = connect::with(global, &format!("show volume {name}"), async |client| {
         let volume = VolumeRef::Name(name.clone());
-        Ok((client.get_volume(&volume).await?, client.scrub_status(&volume).await?))
+        let (shown, scrubs) = (client.get_volume(&volume).await?, client.scrub_status(&volume).await?);
+        Ok((shown, scrubs, client.segments(&volume).await?))
     })?;
-    output.report(&Shown { volume: VolumeView::from(volume), scrubbed: StatusView::new(name, &scrubs).words() })
+    output.report(&Shown {
+        volume: VolumeView::from(volume),
+        scrubbed: StatusView::new(name, &scrubs).words(),
+        data: segments.as_ref().and_then(|segments| segments.sums).map(DataShown::from),
+        compaction: segments.map(|segments| CompactionShown::from(segments.compaction)),
+    })
 }
 
 fn find(global: &GlobalArgs, name: &VolumeName) -> Result<VolumeInfo> {

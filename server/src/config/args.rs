@@ -80,6 +80,19 @@ pub struct Args {
     #[arg(long, value_name = "SIZE", env = "HOLDFAST_SCRUB_RATE", help_heading = "Tuning")]
     pub scrub_rate: Option<String>,
 
+    /// How often open volumes are looked at for segments of data that are worth compacting; or off
+    /// [default: 10s]
+    #[arg(long, value_name = "TIME", env = "HOLDFAST_COMPACT_INTERVAL", help_heading = "Tuning")]
+    pub compact_interval: Option<String>,
+
+    /// A segment is worth it from so many dead bytes in a hundred on [default: 40]
+    #[arg(long, value_name = "PERCENT", env = "HOLDFAST_COMPACT_DEAD", help_heading = "Tuning")]
+    pub compact_dead: Option<u64>,
+
+    /// How fast data is moved, in bytes a second [default: 32MiB]
+    #[arg(long, value_name = "SIZE", env = "HOLDFAST_COMPACT_RATE", help_heading = "Tuning")]
+    pub compact_rate: Option<String>,
+
     /// Free disk space that is kept back: below it, writes fail with "no space" [default: 256MiB]
     #[arg(long, value_name = "SIZE", env = "HOLDFAST_DISK_RESERVE", help_heading = "Limits")]
     pub disk_reserve: Option<String>,

@@ -86,6 +86,10 @@ fn figures_out_of_bounds_are_refused() {
         ("--scrub-interval", "10ms"),
         ("--scrub-interval", "never"),
         ("--scrub-rate", "1KiB"),
+        ("--compact-interval", "1ms"),
+        ("--compact-dead", "100"),
+        ("--compact-dead", "0"),
+        ("--compact-rate", "1KiB"),
         ("--max-volumes", "0"),
         ("--listen", "nowhere"),
     ] {
@@ -101,6 +105,17 @@ fn scrubs_are_on_unless_told_otherwise() {
     let often = scrub(&["--scrub-interval", "12h", "--scrub-rate", "1MiB"]);
     assert_eq!((often.interval, often.bytes_per_second), (Some(Duration::from_secs(43_200)), 1 << 20));
     assert_eq!(scrub(&["--scrub-interval", "30d"]), ScrubPolicy::default());
+}
+
+#[test]
+fn compaction_is_on_unless_told_otherwise() {
+    let compact = |words: &[&str]| read(&[&["--data", "/d"], words].concat()).unwrap().compact;
+    assert_eq!(compact(&[]), CompactPolicy::default());
+    assert_eq!(compact(&["--compact-interval", "off"]).interval, None);
+    let eager = compact(&["--compact-interval", "1s", "--compact-dead", "20", "--compact-rate", "1GiB"]);
+    let expected =
+        CompactPolicy { interval: Some(Duration::from_secs(1)), dead_percent: 20, bytes_per_second: 1 << 30 };
+    assert_eq!(eager, expected);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! How fast a scrub may read.
+//! How fast a scrub may read, and compaction move.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use holdfast_core::session::BootTime;
 
 /// Lets so many bytes a second through, evenly. Pure: the time comes in.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     bytes_per_second: u64,
     /// When the next bytes may be read.
     free: BootTime,
@@ -14,12 +14,12 @@ pub(super) struct Pace {
 
 impl Pace {
     /// From now on.
-    pub(super) fn new(bytes_per_second: u64, now: BootTime) -> Self {
+    pub(crate) fn new(bytes_per_second: u64, now: BootTime) -> Self {
         Self { bytes_per_second: bytes_per_second.max(1), free: now }
     }
 
     /// So many bytes were read: how long to wait before the next.
-    pub(super) fn took(&mut self, bytes: u64, now: BootTime) -> Duration {
+    pub(crate) fn took(&mut self, bytes: u64, now: BootTime) -> Duration {
         let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
         let worth = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         // Time that was not used is not made up for: that would be a burst.

@@ -23,6 +23,7 @@ mod mend;
 mod open;
 mod orphan;
 mod reap;
+mod relocate;
 mod rename;
 mod setattr;
 mod txn;
@@ -32,6 +33,7 @@ mod xattr;
 pub use self::mend::mend;
 pub use self::orphan::drop_orphan;
 pub use self::reap::reap;
+pub use self::relocate::{Relocation, relocate};
 
 /// Why an operation does nothing.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! The `Inspect` service: who uses a volume, for people.
+//! The `Inspect` service: who uses a volume and what its data takes up, for people.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -6,9 +6,11 @@ use std::sync::Arc;
 use holdfast_core::error::Result as CoreResult;
 use holdfast_core::id::{InodeId, SessionId};
 use holdfast_proto::inspect::{ClientView, Description, HandleView, LockView, OpenView, Process};
+use holdfast_proto::segments::{CompactionView, SegmentSums, SegmentsView};
 use holdfast_proto::v1::inspect_server::Inspect;
 use holdfast_proto::v1::{
-    ListLocksRequest, ListLocksResponse, ListOpensRequest, ListOpensResponse, LockEntry, OpenEntry, VolumeRef,
+    GetSegmentsRequest, GetSegmentsResponse, ListLocksRequest, ListLocksResponse, ListOpensRequest, ListOpensResponse,
+    LockEntry, OpenEntry, VolumeRef,
 };
 use holdfast_proto::volume::required;
 use tonic::{Request, Response, Status};
@@ -90,6 +92,35 @@ impl Inspect for Service {
         });
         let (opens, cut) = fitting(views.map(|view| (text_bytes(&view.client, &view.path), OpenEntry::from(&view))));
         Ok(Response::new(ListOpensResponse { opens, cut: cut || more || census.is_cut() }))
+    }
+
+    async fn get_segments(
+        &self,
+        request: Request<GetSegmentsRequest>,
+    ) -> Result<Response<GetSegmentsResponse>, Status> {
+        let volume = required(request.into_inner().volume).map_err(status)?;
+        let done = self.registry.ledger(&volume).map_err(status)?.done();
+        let sums = match self.registry.owner_if_open(&volume).map_err(status)? {
+            Some(owner) => Some(blocking(move || owner.store().segment_sums()).await.map_err(status)?),
+            None => None,
+        };
+        let view = SegmentsView {
+            sums: sums.map(|sums| SegmentSums {
+                segments: sums.segments,
+                bytes: sums.bytes,
+                live_bytes: sums.live,
+                dead_bytes: sums.dead,
+            }),
+            compaction: CompactionView {
+                running: done.running,
+                freed_segments: done.segments,
+                freed_bytes: done.bytes,
+                moved_frames: done.frames_moved,
+                moved_bytes: done.bytes_moved,
+                failure: done.failure,
+            },
+        };
+        Ok(Response::new((&view).into()))
     }
 }
 

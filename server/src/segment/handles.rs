@@ -18,6 +18,8 @@ struct Open {
     files: HashMap<SegmentId, (Arc<dyn SegmentFile>, u64)>,
     /// Rises with each use; the smallest mark is the file unused for longest.
     uses: u64,
+    /// Rises whenever a segment is forgotten.
+    forgotten: u64,
 }
 
 #[derive(Debug)]
@@ -43,9 +45,14 @@ impl Handles {
             *used = uses;
             return Ok(Arc::clone(file));
         }
+        let forgotten = open.forgotten;
         drop(open);
         let file = self.store.open(id)?.ok_or_else(|| missing(id))?;
         let mut open = self.open.lock();
+        if open.forgotten != forgotten {
+            // It may be this one that was removed meanwhile: kept, it would keep its bytes on the disk.
+            return Ok(file);
+        }
         if open.files.len() >= OPEN_MAX
             && let Some(oldest) = open.files.iter().min_by_key(|(_, (_, used))| *used).map(|(id, _)| *id)
         {
@@ -56,6 +63,11 @@ impl Handles {
     }
 
     pub(super) fn forget(&self, id: SegmentId) {
-        self.open.lock().files.remove(&id);
+        let mut open = self.open.lock();
+        open.forgotten += 1;
+        open.files.remove(&id);
     }
 }
+
+#[cfg(test)]
+mod tests;

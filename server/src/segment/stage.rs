@@ -5,16 +5,19 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use holdfast_core::error::{Error, ErrorKind, Result};
-use holdfast_core::hash::Framed;
+use holdfast_core::hash::{FrameHash, Framed};
 use holdfast_core::id::SegmentId;
-use holdfast_core::limits::IO_BYTES_MAX;
+use holdfast_core::limits::{FRAME_BYTES_MAX, IO_BYTES_MAX};
 use parking_lot::Mutex;
 
 use super::frame::{self, HEADER_BYTES};
 use super::{Active, Segments, Written};
 use crate::meta::record::extent::Frame;
 
+/// Frames that are appended in one go, at most: a system call takes 1024 parts, and a frame is two.
+pub const FRAMES_MAX: usize = 512;
 /// Written bytes after which the disk is told to begin with them, so that a sync finds little left.
 const WRITEBACK_BYTES: u64 = 4 << 20;
 
@@ -75,19 +78,39 @@ impl Segments {
             let message = format!("{len} bytes cannot be staged at a time; send 1 byte to 1 MiB");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
-        let count = data.frames().len();
-        let (segment, start, pin) = self.reserve((len + count * HEADER_BYTES) as u64)?;
+        self.append(&data.frames().collect::<Vec<_>>())
+    }
+
+    /// Appends contents that were verified and have their checksums, each as a frame of its own. With their
+    /// headers they take 1 MiB at most, and there are at most [`FRAMES_MAX`].
+    ///
+    /// # Errors
+    /// As [`stage`](Self::stage); `Invalid` for more than that.
+    pub fn stage_frames(&self, contents: &[(Bytes, FrameHash)]) -> Result<StagedData> {
+        let parts: Vec<(&[u8], FrameHash)> = contents.iter().map(|(content, hash)| (&content[..], *hash)).collect();
+        let bytes: usize = parts.iter().map(|(content, _)| content.len() + HEADER_BYTES).sum();
+        let is_frame = |part: &(&[u8], FrameHash)| (1..=FRAME_BYTES_MAX).contains(&part.0.len());
+        if !(1..=FRAMES_MAX).contains(&parts.len()) || bytes > IO_BYTES_MAX || !parts.iter().all(is_frame) {
+            let message = format!("{} frames of {bytes} bytes cannot be staged at a time", parts.len());
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        self.append(&parts)
+    }
+
+    fn append(&self, contents: &[(&[u8], FrameHash)]) -> Result<StagedData> {
+        let bytes: usize = contents.iter().map(|(content, _)| content.len() + HEADER_BYTES).sum();
+        let (segment, start, pin) = self.reserve(bytes as u64)?;
         let mut position = start;
-        let mut frames = Vec::with_capacity(count);
-        for (content, hash) in data.frames() {
+        let mut frames = Vec::with_capacity(contents.len());
+        for (content, hash) in contents {
             let len = u32::try_from(content.len()).unwrap_or(u32::MAX);
-            let frame = Frame { segment: segment.id, position, len, hash };
+            let frame = Frame { segment: segment.id, position, len, hash: *hash };
             position = frame::end(&frame);
             frames.push(frame);
         }
         let headers: Vec<[u8; HEADER_BYTES]> = frames.iter().map(frame::encode_header).collect();
         let parts: Vec<&[u8]> =
-            headers.iter().zip(data.frames()).flat_map(|(header, (content, _))| [&header[..], content]).collect();
+            headers.iter().zip(contents).flat_map(|(header, (content, _))| [&header[..], content]).collect();
         {
             let _one = segment.writing.lock();
             segment.file.write_at(start, &parts)?;

@@ -32,7 +32,8 @@ impl Store {
         Ok(!self.writer.lock().dead.is_empty())
     }
 
-    fn reap_segments(&self) -> Result<()> {
+    /// Lets segments go in which nothing is in use.
+    pub(super) fn reap_segments(&self) -> Result<()> {
         self.alive()?;
         let mut unused = Vec::new();
         let mut writer = self.writer.lock();

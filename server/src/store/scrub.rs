@@ -19,9 +19,9 @@ use crate::meta::record::inode::Inode;
 use crate::meta::view::View;
 
 /// Extents of one file that may have come of one, at most, for a look at whether a frame is in use.
-const PIECES_MAX: usize = 1024;
+pub(super) const PIECES_MAX: usize = 1024;
 /// Records between two looks at whether anybody still wants to know.
-const ASK_EVERY: u32 = 4096;
+pub(super) const ASK_EVERY: u32 = 4096;
 
 /// An extent that points to a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,17 @@ pub struct Live {
     pub start: u64,
     /// Length of the extent.
     pub len: u32,
+    /// Where its bytes begin in the frame's content.
+    pub skip: u32,
 }
 
 impl Live {
+    /// The byte after its last in the file.
+    #[must_use]
+    pub const fn end(&self) -> u64 {
+        self.start.saturating_add(self.len as u64)
+    }
+
     /// Where the frame is.
     #[must_use]
     pub const fn place(&self) -> ScrubPlace {
@@ -109,8 +117,7 @@ impl Store {
     /// # Errors
     /// `Damaged`, `Unavailable`.
     pub fn is_live(&self, live: &Live) -> Result<bool> {
-        let end = live.start + u64::from(live.len);
-        let extents = self.ask(|view| view.extents(live.data, live.start, end, PIECES_MAX))?;
+        let extents = self.ask(|view| view.extents(live.data, live.start, live.end(), PIECES_MAX))?;
         let points = |extent: &Extent| matches!(extent.content, Content::Framed { frame, .. } if frame == live.frame);
         Ok(extents.iter().any(points))
     }
@@ -183,12 +190,12 @@ impl Store {
     }
 }
 
-fn live_of(key: &[u8], value: &bytes::Bytes) -> Option<Live> {
+pub(super) fn live_of(key: &[u8], value: &bytes::Bytes) -> Option<Live> {
     let content = Content::decode(value).ok()?;
-    let Content::Framed { frame, len, .. } = content else { return None };
+    let Content::Framed { frame, len, skip } = content else { return None };
     let (data, _) = keys::split(key)?;
     let start = extent_of(key, &content).ok()?.start;
-    Some(Live { frame, data: DataId(data), start, len })
+    Some(Live { frame, data: DataId(data), start, len, skip })
 }
 
 /// Keeps the frames up to one place, `max` extents or a few more, and answers that place: extents that

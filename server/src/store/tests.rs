@@ -1,5 +1,6 @@
 //! The store as a whole: order, exactly once, crashes, damage, threads.
 
+mod compact;
 mod crash;
 mod faults;
 mod integrity;

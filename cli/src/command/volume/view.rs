@@ -6,6 +6,7 @@ use holdfast_core::size::ByteSize;
 use holdfast_core::volume::VolumeInfo;
 use serde::Serialize;
 
+use super::segments::{CompactionShown, DataShown};
 use crate::date;
 use crate::output::Report;
 use crate::output::table::{Align, Table, pairs};
@@ -45,7 +46,7 @@ impl From<VolumeInfo> for VolumeView {
     }
 }
 
-/// One volume, with what is known of its scrubs.
+/// One volume, with what is known of its scrubs and its data on the disk.
 #[derive(Clone, Debug, Serialize)]
 pub struct Shown {
     /// The volume.
@@ -53,12 +54,20 @@ pub struct Shown {
     pub volume: VolumeView,
     /// When it was scrubbed, and what was found.
     pub scrubbed: String,
+    /// What its data takes up on the server's disk; absent: it is not open.
+    pub data: Option<DataShown>,
+    /// What compaction did there since the server was started; absent: the server is too old to say.
+    pub compaction: Option<CompactionShown>,
 }
 
 impl Report for Shown {
     fn text(&self) -> String {
         let mut lines = self.volume.lines();
         lines.push(("scrubbed", self.scrubbed.clone()));
+        if let Some(compaction) = &self.compaction {
+            lines.push(("data", self.data.as_ref().map_or_else(|| "not open now".to_owned(), DataShown::words)));
+            lines.push(("compacted", compaction.words()));
+        }
         pairs(&lines)
     }
 }

@@ -6,7 +6,7 @@ use crate::meta::keys::DataId;
 
 fn live(segment: u64, position: u64, len: u32) -> Live {
     let frame = Frame { segment: SegmentId(segment), position, len, hash: FrameHash([0; 32]) };
-    Live { frame, data: DataId(1), start: 0, len }
+    Live { frame, data: DataId(1), start: 0, len, skip: 0 }
 }
 
 fn chunks(all: &[Live]) -> Vec<usize> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::SegmentId;
@@ -28,6 +29,7 @@ struct Place {
     /// Files whose directory entry the "disk" has.
     durable: BTreeMap<SegmentId, Arc<MemoryFile>>,
     free_bytes: Option<u64>,
+    full: Arc<AtomicBool>,
 }
 
 /// A place in memory.
@@ -39,6 +41,7 @@ pub struct MemorySegments {
 #[derive(Debug, Default)]
 struct MemoryFile {
     content: Mutex<Content>,
+    full: Arc<AtomicBool>,
 }
 
 impl MemorySegments {
@@ -62,6 +65,11 @@ impl MemorySegments {
     /// What the "disk" says is free; `None`: without limit.
     pub fn set_free_bytes(&self, bytes: Option<u64>) {
         self.place.lock().free_bytes = bytes;
+    }
+
+    /// From now on nothing can be written, or it can again.
+    pub fn set_full(&self, full: bool) {
+        self.place.lock().full.store(full, Ordering::Relaxed);
     }
 
     /// Loses the end of a segment, on the "disk" too.
@@ -96,7 +104,8 @@ impl SegmentStore for MemorySegments {
         if place.files.contains_key(&id) {
             return Err(Error::new(ErrorKind::AlreadyExists, format!("segment {id} exists")));
         }
-        let file = Arc::new(MemoryFile::default());
+        refuse_if_full(&place.full)?;
+        let file = Arc::new(MemoryFile { full: Arc::clone(&place.full), ..MemoryFile::default() });
         place.files.insert(id, Arc::clone(&file));
         Ok(file)
     }
@@ -145,12 +154,20 @@ impl DiskFile for OnDisk {
     }
 }
 
+fn refuse_if_full(full: &AtomicBool) -> Result<()> {
+    if full.load(Ordering::Relaxed) {
+        return Err(Error::new(ErrorKind::NoSpace, "there is no room for more"));
+    }
+    Ok(())
+}
+
 fn index(position: u64) -> usize {
     usize::try_from(position).unwrap_or(usize::MAX)
 }
 
 impl SegmentFile for MemoryFile {
     fn write_at(&self, position: u64, parts: &[&[u8]]) -> Result<()> {
+        refuse_if_full(&self.full)?;
         let mut content = self.content.lock();
         let start = index(position);
         let end = start + parts.iter().map(|part| part.len()).sum::<usize>();

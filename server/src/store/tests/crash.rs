@@ -11,6 +11,7 @@ use holdfast_core::op::{Caller, LoggedOp, NewNode, Op, OpReply, RenameMode, Writ
 use holdfast_core::volume::Quota;
 use proptest::prelude::*;
 
+use crate::store::compact::compact_all;
 use crate::store::fixture::{ROOT, SESSION, at, mode, name, noise, session_info, snapshot};
 use crate::store::{ApplyContext, RootOwner, SharedMemory, Store, StoreOptions};
 
@@ -126,6 +127,7 @@ proptest! {
                         (committed, durable) = (snapshot(&run.store), run.seq);
                     }
                     1 => drop(run.store.reap(5).unwrap()),
+                    2 => drop(compact_all(&run.store, |_, account| account.live < account.len).unwrap()),
                     _ => {}
                 }
             }

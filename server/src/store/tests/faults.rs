@@ -18,9 +18,19 @@ use crate::store::{ApplyContext, RootOwner, SharedMemory, Store, StoreOptions};
 
 /// An engine whose disk fails when told to.
 #[derive(Debug)]
-struct Failing {
+pub(super) struct Failing {
     inner: MemoryEngine,
     broken: AtomicBool,
+}
+
+impl Failing {
+    pub(super) fn new(inner: MemoryEngine) -> Self {
+        Self { inner, broken: AtomicBool::new(false) }
+    }
+
+    pub(super) fn fail(&self) {
+        self.broken.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Reader for Failing {
@@ -55,7 +65,7 @@ fn after_a_failed_commit_nothing_is_answered() {
     let volume = Volume::new();
     volume.file(ROOT, "durable").unwrap();
     volume.commit();
-    let engine = Arc::new(Failing { inner: volume.engine.clone(), broken: AtomicBool::new(false) });
+    let engine = Arc::new(Failing::new(volume.engine.clone()));
     let store = volume.with_engine(engine.clone());
     let before = snapshot(&store);
     let op =
@@ -64,7 +74,7 @@ fn after_a_failed_commit_nothing_is_answered() {
     let context =
         || ApplyContext { now: at(5), quota: volume.quota.get(), is_open: &|_| false, staged: None, refused: None };
     store.apply(SESSION, &op, &context()).unwrap().result.unwrap();
-    engine.broken.store(true, Ordering::Relaxed);
+    engine.fail();
     assert!(store.failed().is_none());
     assert!(store.commit().is_err());
     assert!(store.failed().is_some_and(|why| why.contains("the disk is gone")));

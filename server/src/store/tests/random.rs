@@ -7,6 +7,7 @@ use holdfast_core::id::InodeId;
 use holdfast_core::op::{AllocateMode, NewNode, Op, RenameMode, XattrMode};
 use proptest::prelude::*;
 
+use crate::store::compact::compact_all;
 use crate::store::fixture::{ROOT, Volume, mode, name, noise, xattr};
 
 const FILES: usize = 3;
@@ -22,6 +23,7 @@ enum Change {
     Copy { from: usize, at: u64, to: u64, len: u64 },
     Commit,
     Reap,
+    Compact { all: bool },
     Restart,
     Crash,
 }
@@ -38,6 +40,7 @@ fn change() -> impl Strategy<Value = (usize, Change)> {
         3 => (0..FILES, offset(), offset(), 1..200_000_u64).prop_map(|(from, at, to, len)| Change::Copy { from, at, to, len }),
         2 => Just(Change::Commit),
         1 => Just(Change::Reap),
+        2 => any::<bool>().prop_map(|all| Change::Compact { all }),
         1 => Just(Change::Restart),
         1 => Just(Change::Crash),
     ];
@@ -157,6 +160,9 @@ proptest! {
                     durable.clone_from(&models);
                 }
                 Change::Reap => drop(volume.store.reap(7).unwrap()),
+                Change::Compact { all } => {
+                    compact_all(&volume.store, |_, account| all || account.live < account.len / 2).unwrap();
+                }
                 Change::Restart => {
                     volume = volume.restart();
                     durable.clone_from(&models);
