@@ -223,4 +223,6 @@ impl Holdings {
 }
 
 #[cfg(test)]
+mod canon;
+#[cfg(test)]
 mod tests;

@@ -14,6 +14,8 @@
 //!   calls the first when every operation before the give-back is applied, the second when the
 //!   session is fenced on disk.
 
+#[cfg(test)]
+mod canon;
 mod lend;
 
 pub use lend::Use;

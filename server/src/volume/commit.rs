@@ -367,6 +367,7 @@ impl Owner {
         self.ready.store(true, Ordering::Release);
         self.changed.send_replace(());
         self.run_deferred_locks(state);
+        self.reclaim_answered(state);
         let sessions: Vec<SessionId> = state.members.keys().copied().collect();
         for session in sessions {
             self.pump(state, session);

@@ -15,6 +15,7 @@
 //! - Questions and give-backs count behind the operations that their session sent before them.
 
 mod ahead;
+mod answered;
 mod needs;
 mod questions;
 

@@ -1,5 +1,7 @@
 //! The server of the world: sessions, queues of operations, and the table, as `server` has them.
 
+mod canon;
+
 use std::collections::{BTreeMap, VecDeque};
 
 use super::client::{Down, Up};
@@ -35,10 +37,14 @@ struct Resumed {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Member {
     client: usize,
+    /// Which Hello brought it: of several that can go on, the first goes first.
+    came: u8,
     deadline: u8,
     applied: u8,
     attached: bool,
     queue: VecDeque<Item>,
+    /// After a restart: what it has to bring back before anybody goes on.
+    pending: Option<u8>,
     /// The claim that the first operation of the queue waits with.
     blocked: Option<ClaimId>,
     resumed: Option<Resumed>,
@@ -56,6 +62,10 @@ pub(super) struct Server {
     grace_until: u8,
     /// Questions and operations that wait for the end of it.
     later: Vec<(usize, Up)>,
+    /// Hellos so far.
+    hellos: u8,
+    /// It has not yet gone on after a restart.
+    recovers: bool,
 }
 
 /// Time plays no part for what is hot here: nothing ever is.
@@ -72,6 +82,8 @@ impl Server {
             missing: Vec::new(),
             grace_until: 0,
             later: Vec::new(),
+            hellos: 0,
+            recovers: false,
         }
     }
 
@@ -79,17 +91,29 @@ impl Server {
         self.values[inode]
     }
 
-    pub(super) fn restart(&mut self, now: u8) {
+    /// Who is to come back after a restart.
+    pub(super) fn waits_for(&self, defect: Defect) -> Vec<SessionId> {
+        let waits = |member: &Member| match defect {
+            Defect::OpensEarly => false,
+            Defect::ForgetsAbsent => member.attached,
+            _ => true,
+        };
+        self.members.iter().filter(|(_, member)| waits(member)).map(|(&session, _)| session).collect()
+    }
+
+    pub(super) fn restart(&mut self, now: u8, missing: Vec<SessionId>) {
         self.table = Table::cold();
         self.asks.clear();
         self.epoch += 1;
         self.later.clear();
-        self.missing = self.members.keys().copied().collect();
+        self.missing = missing;
+        self.recovers = true;
         self.grace_until = now + WAIT;
         for member in self.members.values_mut() {
             member.queue.clear();
             member.blocked = None;
             member.attached = false;
+            member.pending = None;
             member.resumed = None;
             member.deadline = now + WAIT;
         }
@@ -139,12 +163,44 @@ impl Server {
             world.say(client, Down::Lost);
             return Ok(());
         }
-        if !self.missing.is_empty() && !matches!(message, Up::Heartbeat { .. }) {
+        let comes_later = match message {
+            Up::Heartbeat { .. } => false,
+            Up::Change { .. } => !self.missing.contains(&session),
+            _ => true,
+        };
+        if !self.missing.is_empty() && comes_later {
             self.later.push((client, message));
             return Ok(());
         }
         self.take(world, client, session, message);
+        self.consider_complete(session);
         self.pump(world, defect)
+    }
+
+    /// Whether a session has brought back all that it has.
+    fn consider_complete(&mut self, session: SessionId) {
+        let Some(member) = self.members.get(&session) else { return };
+        let last = member.queue.iter().filter_map(|item| match item {
+            Item::Change(Ask { change: Some((seq, ..)), .. }) => Some(*seq),
+            _ => None,
+        });
+        let arrived = last.max().unwrap_or_default().max(member.applied);
+        if member.pending.is_some_and(|pending| arrived >= pending) {
+            self.missing.retain(|missing| *missing != session);
+        }
+    }
+
+    /// What was answered was answered under a lease, whatever its session claims by now.
+    fn reclaim_answered(&mut self) {
+        for (&session, member) in &self.members {
+            for item in &member.queue {
+                if let Item::Change(Ask { ino, change: Some((_, _, true)), .. }) = item
+                    && self.table.held(session, *ino) < Some(Mode::Exclusive)
+                {
+                    self.table.reclaim(session, &[(Target::Inode(*ino), Mode::Exclusive)]);
+                }
+            }
+        }
     }
 
     fn take(&mut self, world: &mut World, client: usize, session: SessionId, message: Up) {
@@ -196,9 +252,12 @@ impl Server {
             return Err(format!("client {client} claims what another one claimed"));
         }
         self.table.enter(session);
+        self.hellos += 1;
+        let came = self.hellos;
         self.later.retain(|&(other, _)| other != client);
         let member = self.members.entry(session).or_default();
         member.client = client;
+        member.came = came;
         member.attached = true;
         member.deadline = world.now + WAIT;
         let blocked = member.blocked.take();
@@ -213,17 +272,22 @@ impl Server {
             self.table.withdraw(id);
         }
         self.asks.retain(|_, ask| ask.session != session);
-        self.missing.retain(|missing| *missing != session);
+        if returns && let Some(member) = self.members.get_mut(&session) {
+            member.pending = Some(pending);
+        }
+        self.consider_complete(session);
         world.say(client, Down::Welcome { applied, sent, epoch: self.epoch });
         for recall in self.table.recalls_of(session) {
             world.say(client, Down::Recall { target: recall.target, keep: recall.keep });
         }
-        self.end_of_grace(world);
         self.pump(world, defect)
     }
 
-    fn end_of_grace(&mut self, world: &mut World) {
+    fn end_of_grace(&mut self, world: &mut World, defect: Defect) {
         if self.missing.is_empty() {
+            if std::mem::take(&mut self.recovers) && defect != Defect::ForgetsAnswered {
+                self.reclaim_answered();
+            }
             for (client, message) in std::mem::take(&mut self.later) {
                 let session = world.clients[client].session();
                 if self.members.get(&session).is_some_and(|member| member.attached) {
@@ -234,14 +298,16 @@ impl Server {
     }
 
     fn pump(&mut self, world: &mut World, defect: Defect) -> Result<(), Violation> {
-        self.end_of_grace(world);
+        self.end_of_grace(world, defect);
         if !self.missing.is_empty() {
             return Ok(());
         }
         loop {
-            let sessions: Vec<SessionId> = self.members.keys().copied().collect();
+            let mut sessions: Vec<(u8, SessionId)> =
+                self.members.iter().map(|(&session, member)| (member.came, session)).collect();
+            sessions.sort_unstable();
             let mut moved = false;
-            for session in sessions {
+            for (_, session) in sessions {
                 while self.step(world, session, defect)? {
                     moved = true;
                 }

@@ -45,6 +45,12 @@ pub(super) enum Defect {
     ReleasesTooEarly,
     /// A session that must give back stays stuck behind its own waiting operation.
     KeepsBlocked,
+    /// After a restart the server does not wait for all the sessions that it knows.
+    OpensEarly,
+    /// After a restart the server waits only for those who were there when it ended.
+    ForgetsAbsent,
+    /// After a restart a session has no lease for what it had answered, where it does not claim one.
+    ForgetsAnswered,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -199,13 +205,20 @@ impl World {
             }
             Event::Restart => {
                 self.restarts += 1;
+                // Before their streams break.
+                let missing = self.server.waits_for(defect);
                 for client in 0..self.clients.len() {
                     self.disconnect(client);
                 }
-                self.server.restart(self.now);
+                self.server.restart(self.now, missing);
             }
         }
         self.check(defect)
+    }
+
+    /// Breaks and restarts so far.
+    pub(super) const fn spent(&self) -> [u8; 2] {
+        [self.breaks, self.restarts]
     }
 
     /// Whether somebody waits although every message was delivered and nobody is away.
@@ -213,7 +226,8 @@ impl World {
         let quiet = !events.iter().any(|event| {
             matches!(event, Event::Flush(_) | Event::Dropped(_) | Event::Up(_) | Event::Down(_) | Event::Connect(_))
         });
-        quiet && self.clients.iter().any(|client| client.call.is_some())
+        let waits = self.clients.iter().any(|client| client.call.is_some());
+        quiet && waits && !self.server.keeps_what_was_left(self)
     }
 
     fn trusts(&self, client: &Client, defect: Defect) -> bool {
