@@ -15,6 +15,7 @@ mod exclusive;
 mod holders;
 mod integrity;
 mod locks;
+mod memory;
 mod mounting;
 mod network;
 mod programs;
