@@ -22,6 +22,7 @@ mod programs;
 mod raw;
 mod refusals;
 mod sharing;
+mod soft;
 mod space;
 mod stats;
 mod stuck;
