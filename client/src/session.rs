@@ -17,7 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use holdfast_core::attr::Attr;
 use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
-use holdfast_core::id::{DirCookie, InodeId, Seq};
+use holdfast_core::id::{DirCookie, InodeId, Seq, SessionId};
 use holdfast_core::lease::GiveBack;
 use holdfast_core::limits::{INLINE_BYTES_MAX, IO_BYTES_MAX};
 use holdfast_core::name::{FileName, XattrName};
@@ -35,6 +35,7 @@ use crate::endpoint::Endpoint;
 
 mod backoff;
 mod describe;
+mod durability;
 mod invalidate;
 mod link;
 mod lock;
@@ -42,6 +43,7 @@ mod locks;
 mod log;
 mod options;
 mod outcome;
+mod patience;
 mod questions;
 mod ranges;
 mod read;
@@ -57,6 +59,7 @@ pub use options::{Applied, LeaseEvents, Patience, SessionEvents, SessionInfo, Se
 pub use outcome::Outcome;
 pub use state::{Answering, Foretold};
 
+use patience::is_timeout;
 use shared::{Channels, Shared, new_session_id};
 use state::{StageJob, State};
 
@@ -200,10 +203,15 @@ impl Session {
     /// The file system's own; `Posix(Io)`, `Timeout` as in [`submit`](Self::submit).
     pub fn ask(&self, question: Question) -> impl Future<Output = Result<Reply>> + Send + use<> {
         let (waiter, answer) = oneshot::channel();
-        let asked = self.shared().update(|state| state.ask(question, waiter));
+        let shared = Arc::clone(self.shared());
+        let asked = shared.update(|state| state.ask(question, waiter));
         async move {
-            asked?;
-            answer.await.unwrap_or_else(|_| Err(lost()))
+            let id = asked?;
+            let result = shared.patiently(async { answer.await.unwrap_or_else(|_| Err(lost())) }).await;
+            if is_timeout(&result) {
+                shared.update(|state| state.give_up_question(id));
+            }
+            result
         }
     }
 
@@ -224,7 +232,8 @@ impl Session {
     ///
     /// # Errors
     /// `Posix` is the file system's own answer; `Posix(Io)`: the session was lost before it came;
-    /// `Timeout`: a soft mount's patience ended.
+    /// `Timeout`: a soft mount's patience ended before the operation was ever sent, and it is not carried
+    /// out. One that was sent is waited for: see [`patience`](Self::patience).
     pub fn submit(&self, caller: Caller, op: Op) -> Outcome {
         let shared = self.shared();
         if let Op::Write { data: WriteData::Staged { .. }, .. } = op {
@@ -235,7 +244,8 @@ impl Session {
         }
         let (waiter, outcome) = oneshot::channel();
         let bytes = log::payload_bytes(&op);
-        self.submitted(bytes, outcome, shared.update(|state| state.submit(caller, op, waiter)))
+        let numbered = shared.update(|state| Ok((state.session, state.submit(caller, op, waiter)?)));
+        self.submitted(bytes, outcome, numbered)
     }
 
     /// Submits an operation whose outcome nobody waits for: it has its place in the order like any
@@ -318,11 +328,12 @@ impl Session {
         };
         let (waiter, outcome) = oneshot::channel();
         let numbered = shared.update(|state| {
-            if data.len() <= INLINE_BYTES_MAX {
+            let numbered = if data.len() <= INLINE_BYTES_MAX {
                 state.submit(caller, Op::Write { ino, at, data: WriteData::Inline(data), kill_privileges }, waiter)
             } else {
                 state.submit_staged(caller, (ino, at, kill_privileges), (data, len), waiter)
-            }
+            };
+            Ok((state.session, numbered?))
         });
         self.submitted(len.into(), outcome, numbered)
     }
@@ -331,55 +342,18 @@ impl Session {
         &self,
         bytes: u64,
         outcome: oneshot::Receiver<Result<OpReply>>,
-        numbered: Result<(Seq, Vec<StageJob>)>,
+        numbered: Result<(SessionId, (Seq, Vec<StageJob>))>,
     ) -> Outcome {
         let shared = self.shared();
         match numbered {
-            Ok((seq, jobs)) => {
+            Ok((session, (seq, jobs))) => {
                 shared.counters.ops.fetch_add(1, Ordering::Relaxed);
                 shared.counters.bytes_written.fetch_add(bytes, Ordering::Relaxed);
                 shared.stage(jobs);
-                Outcome::awaited(seq, outcome)
+                Outcome::awaited(shared, (session, seq), outcome)
             }
             Err(error) => Outcome::refused(error),
         }
-    }
-
-    /// Waits until everything submitted before the call, and everything that others had applied,
-    /// is on the server's disk. What is covered is fixed when this is called.
-    ///
-    /// # Errors
-    /// `Posix(Io)` when the session is lost meanwhile; `Timeout` on a soft mount.
-    pub fn sync(&self) -> impl Future<Output = Result<()>> + Send + use<> {
-        let (waiter, done) = oneshot::channel();
-        let asked = self.shared().update(|state| state.sync(waiter));
-        async move {
-            asked?;
-            done.await.unwrap_or_else(|_| Err(lost()))
-        }
-    }
-
-    /// The same for fsync(2) of one file: also reports, once, that changes of it were lost.
-    ///
-    /// # Errors
-    /// `Posix(Io)`.
-    pub fn sync_file(&self, ino: InodeId) -> impl Future<Output = Result<()>> + Send + use<> {
-        let done = self.sync();
-        let shared = Arc::clone(self.shared());
-        async move {
-            let result = done.await;
-            // Also when the sync failed: this is the one report.
-            if shared.update(|state| state.take_loss(ino)) {
-                return Err(Error::new(ErrorKind::Posix(PosixError::Io), format!("changes of inode {ino} were lost")));
-            }
-            result
-        }
-    }
-
-    /// Whether changes of this inode were lost; the next call says `false` (for close and flush).
-    #[must_use]
-    pub fn take_loss(&self, ino: InodeId) -> bool {
-        self.shared().update(|state| state.take_loss(ino))
     }
 
     /// What a name in a directory leads to.

@@ -286,7 +286,7 @@ impl Shared {
 
     /// Answers a change by itself, where the leases allow it.
     fn answer(&self, caller: Caller, op: &Op) -> Option<OpReply> {
-        self.memory.change(caller, op, || ()).map(|(reply, ())| reply)
+        self.memory.change(caller, op, || ()).map(|(_unused, reply, ())| reply)
     }
 
     /// Submits a change. It has its place in the order when this returns.

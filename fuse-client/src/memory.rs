@@ -133,6 +133,20 @@ pub(crate) struct Asking<'a> {
     range: Range<u64>,
 }
 
+/// What was not used for long, and is given up when this is dropped: with no lock held.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Unused<'a> {
+    memory: &'a Memory,
+    inodes: Vec<(InodeId, Believed)>,
+}
+
+impl Drop for Unused<'_> {
+    fn drop(&mut self) {
+        self.memory.give_up(std::mem::take(&mut self.inodes));
+    }
+}
+
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
         self.memory.inner.state.lock().blocks.asked(self.ino, &self.range);
@@ -288,10 +302,17 @@ impl Memory {
 
     /// Answers a change by itself, if the leases allow it and nothing is in doubt. `hold` is called before
     /// that; what it gives is kept until the change has its place in the session's order, and given
-    /// back. `None`: the server must be asked.
-    pub(crate) fn change<G>(&self, caller: Caller, op: &Op, hold: impl FnOnce() -> G) -> Option<(OpReply, G)> {
+    /// back. What was not used for long is given up when the first part of the answer is dropped: after what
+    /// `hold` gave, since it may be a lock that others take with the memory locked. `None`: the server must
+    /// be asked.
+    pub(crate) fn change<G>(
+        &self,
+        caller: Caller,
+        op: &Op,
+        hold: impl FnOnce() -> G,
+    ) -> Option<(Unused<'_>, OpReply, G)> {
         let session = self.inner.session()?;
-        let (done, unused) = {
+        let (reply, held, unused) = {
             let mut state = self.inner.state.lock();
             if !state.may_change(op) {
                 return None;
@@ -304,10 +325,9 @@ impl Memory {
             })?;
             let change = change?;
             state.changed_here(&change, seq);
-            ((change.reply, held), state.unused(INODES_MAX))
+            (change.reply, held, state.unused(INODES_MAX))
         };
-        self.give_up(unused);
-        Some(done)
+        Some((Unused { memory: self, inodes: unused }, reply, held))
     }
 
     /// Submits a change that the server decides. What it may touch is in doubt from here until its outcome.

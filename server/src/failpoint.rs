@@ -1,8 +1,8 @@
-//! Steps on the way to the disk that a test leaves out, to show that it would notice.
+//! Steps on the way to the disk, and of fencing, that a test leaves out, to show that it would notice.
 //!
 //! For tests only. The code is in every build, so that the tests run the program that users run, and does
 //! nothing until [`arm`] is called with what `HOLDFAST_FAILPOINTS` says: then what the server acknowledges
-//! may be lost. Never set outside a test; the server logs loudly when it is.
+//! may be lost, and what others did written over. Never set outside a test; the server logs loudly when it is.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,13 +21,30 @@ pub enum Failpoint {
     SegmentDirectorySync,
     /// The sync of the engine's write-ahead log with a batch.
     BatchSync,
+    /// The commit before a wish for the disk is answered.
+    CommitFirst,
+    /// The end of a session whose lease is over: others get what it had, and what it did late is carried
+    /// out when it comes back.
+    Fence,
+    /// The same, and when it comes back it is believed that it has the leases and locks that it claims.
+    StaleReclaim,
+    /// The recall of what others have been lent, before an operation changes it.
+    Recall,
 }
 
 /// One bit for each failpoint that is armed.
 static ARMED: AtomicU32 = AtomicU32::new(0);
 
 impl Failpoint {
-    const ALL: [Self; 3] = [Self::SegmentSync, Self::SegmentDirectorySync, Self::BatchSync];
+    const ALL: [Self; 7] = [
+        Self::SegmentSync,
+        Self::SegmentDirectorySync,
+        Self::BatchSync,
+        Self::CommitFirst,
+        Self::Fence,
+        Self::StaleReclaim,
+        Self::Recall,
+    ];
 
     /// Its name in [`VARIABLE`].
     #[must_use]
@@ -36,6 +53,10 @@ impl Failpoint {
             Self::SegmentSync => "segment-sync",
             Self::SegmentDirectorySync => "segment-directory-sync",
             Self::BatchSync => "batch-sync",
+            Self::CommitFirst => "commit-first",
+            Self::Fence => "fence",
+            Self::StaleReclaim => "stale-reclaim",
+            Self::Recall => "recall",
         }
     }
 
@@ -76,7 +97,7 @@ pub fn arm(list: &str) -> Result<()> {
     for point in &points {
         error!(
             failpoint = point.name(),
-            "THIS SERVER LOSES WHAT IT ACKNOWLEDGES: a failpoint is armed, for a test; unset {VARIABLE}"
+            "THIS SERVER BREAKS ITS PROMISES: a failpoint is armed, for a test; unset {VARIABLE}"
         );
     }
     ARMED.store(points.iter().fold(0, |bits, point| bits | point.bit()), Ordering::Relaxed);

@@ -35,6 +35,7 @@ mod patience;
 mod recovery;
 mod sessions;
 mod staging;
+mod unfenced;
 mod visit;
 
 use std::collections::{HashMap, VecDeque};

@@ -152,20 +152,6 @@ fn a_mount_waits_for_a_server_that_is_away() {
 }
 
 #[test]
-fn a_soft_mount_gives_up_after_its_timeout() {
-    let mut pair = Pair::new("soft mount");
-    let soft = pair.cluster.mount_with(0, "shared", "soft,timeout=2");
-    fs::write(soft.at("f"), b"x").unwrap();
-    pair.cluster.kill();
-    let start = Instant::now();
-    fs::write(soft.at("g"), b"x").expect_err("there is no server");
-    assert!(start.elapsed() < Duration::from_secs(20), "it waited {:?}", start.elapsed());
-    pair.cluster.start();
-    wait::until_true("the soft mount to work again", wait::SOON, || fs::write(soft.at("h"), b"y").is_ok());
-    assert_eq!(fs::read(pair.b.at("h")).unwrap(), b"y");
-}
-
-#[test]
 fn a_stopped_mount_does_not_stop_the_others() {
     let mut pair = Pair::new("stopped mount");
     fs::write(pair.a.at("f"), b"one").unwrap();

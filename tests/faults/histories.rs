@@ -22,7 +22,7 @@ use holdfast_tests::report::Report;
 use holdfast_tests::wait;
 use nix::sys::signal::Signal;
 
-use crate::{limit, with_lease};
+use crate::{limit, with_lease, without};
 use client::{Call, Client, Fence, Kind, bytes};
 
 /// Hosts, with one client each.
@@ -37,6 +37,8 @@ const CLIENTS_MIN: usize = 4;
 const BEFORE: usize = 40;
 const AFTER: usize = 60;
 const LEASE: Duration = Duration::from_secs(2);
+/// Batches with a server that leaves something out, until it is noticed.
+const BATCHES_MAX: usize = 10;
 
 /// What happens in a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +168,8 @@ fn batch(
         wrong.extend(client.wrong);
         calls.extend(client.calls);
     }
-    fs::remove_dir_all(mounts[0].at(&name)).unwrap();
+    let removed = fs::remove_dir_all(mounts[0].at(&name));
+    wrong.extend(removed.err().map(|error| format!("its directory cannot be removed: {error}")));
     (calls, wrong, lost)
 }
 
@@ -206,6 +209,42 @@ fn judge(calls: &[(usize, Call)], object: usize) -> (usize, usize, Option<String
     (answered, clients, result.err().map(|refusal| refusal.to_string()))
 }
 
+/// Judges every object of a batch, and how many histories count; the longest.
+fn account(calls: &[(usize, Call)], place: &str, report: &mut Report) -> usize {
+    let mut longest = 0;
+    for object in 0..OBJECTS {
+        let (answered, clients, refused) = judge(calls, object);
+        report.acknowledged += answered;
+        longest = longest.max(answered);
+        let kind = KINDS[object % KINDS.len()];
+        report.violations(refused.map(|why| format!("{place}, {kind:?} {object}: {why}")));
+        report.done += usize::from(answered >= CALLS_MIN && clients >= CLIENTS_MIN);
+    }
+    longest
+}
+
+/// A server that applies what a host does while others go on remembering what was there before is found out.
+#[test]
+fn a_server_that_recalls_nothing_is_found() {
+    let what = "without recalls: histories";
+    let _watchdog = limit(what);
+    let mut report = Report::new(what, 1);
+    let mut random = Random::new(seed(what));
+    let mut cluster = Cluster::lan_with(HOSTS, without("recall", LEASE));
+    cluster.volume("v");
+    let mut mounts: Vec<Mount> = (0..HOSTS.len()).map(|host| cluster.mount(host, "v")).collect();
+    for number in 0..BATCHES_MAX {
+        let fault = Fault::Cut { longer_than_lease: false };
+        let (calls, ..) = batch(&mut cluster, &mut mounts, number, fault, &mut random);
+        report.faults += 1;
+        account(&calls, &format!("batch {number}"), &mut report);
+        if report.is_violated() {
+            break;
+        }
+    }
+    report.end_found();
+}
+
 #[test]
 fn what_hosts_see_of_each_object_happened_in_one_order() {
     let wanted = size("HOLDFAST_HISTORIES", 200, 10_000);
@@ -222,14 +261,7 @@ fn what_hosts_see_of_each_object_happened_in_one_order() {
         report.faults += 1;
         failed += lost;
         report.violations(wrong.into_iter().map(|wrong| format!("batch {number}, {fault:?}: {wrong}")));
-        for object in 0..OBJECTS {
-            let (answered, clients, refused) = judge(&calls, object);
-            report.acknowledged += answered;
-            longest = longest.max(answered);
-            let kind = KINDS[object % KINDS.len()];
-            report.violations(refused.map(|why| format!("batch {number}, {fault:?}, {kind:?} {object}: {why}")));
-            report.done += usize::from(answered >= CALLS_MIN && clients >= CLIENTS_MIN);
-        }
+        longest = longest.max(account(&calls, &format!("batch {number}, {fault:?}"), &mut report));
         if report.done >= wanted {
             break;
         }

@@ -17,7 +17,7 @@ use holdfast_tests::report::Report;
 use holdfast_tests::wait;
 
 use crate::load::{Load, Moment, Over};
-use crate::{limit, with_lease};
+use crate::{limit, with_lease, without};
 
 /// Clients that are killed in one round.
 const CLIENTS: usize = 5;
@@ -32,12 +32,13 @@ fn findings(cluster: &Cluster) -> Vec<String> {
 
 /// Ends the server again and again while two hosts work. After each end its disk alone is looked at, on
 /// which nobody can bring anything back; at the end everything that was answered is there, synced or not,
-/// since no client has died.
-fn end_the_server(what: &'static str, how: Disturb, times: usize) {
+/// since no client has died. A server that leaves something out is ended until that is noticed.
+fn end_the_server(what: &'static str, how: Disturb, times: usize, failpoint: &str) -> Report {
     let _watchdog = limit(what);
     let mut report = Report::new(what, times);
     let mut random = Random::new(seed(what));
-    let mut cluster = Cluster::lan_with(&["host-a", "host-b"], with_lease(Duration::from_secs(5)));
+    let options = without(failpoint, Duration::from_secs(5));
+    let mut cluster = Cluster::lan_with(&["host-a", "host-b"], options);
     cluster.volume("v");
     let mounts = [0, 1].map(|host| cluster.mount(host, "v"));
     let loads = [0, 1].map(|number| Load::new(&mounts[number].path, &format!("m{number}")));
@@ -73,9 +74,16 @@ fn end_the_server(what: &'static str, how: Disturb, times: usize) {
                 unsynced += load.verify(&mut prefixes[number], moments, tree, read, &mut report);
             }
             report.done += 1;
+            if report.is_violated() && !failpoint.is_empty() {
+                break;
+            }
         }
         drop(over);
     });
+    if report.is_violated() && !failpoint.is_empty() {
+        report.acknowledged += loads.iter().map(Load::acknowledged).sum::<usize>();
+        return report;
+    }
     report.note(format!("{unsynced} answered steps were not on the disk yet, and came back"));
     for (number, load) in loads.iter().enumerate() {
         let (now, other) = (load.now(), &mounts[1 - number]);
@@ -89,17 +97,23 @@ fn end_the_server(what: &'static str, how: Disturb, times: usize) {
     drop(mounts);
     cluster.stop();
     report.violations(findings(&cluster));
-    report.end();
+    report
 }
 
 #[test]
 fn a_killed_server_keeps_every_synced_byte() {
-    end_the_server("kill -9 of the server", Disturb::Kill, size("HOLDFAST_KILLS", 30, 1000));
+    end_the_server("kill -9 of the server", Disturb::Kill, size("HOLDFAST_KILLS", 30, 1000), "").end();
 }
 
 #[test]
 fn a_server_that_is_told_to_end_keeps_every_synced_byte() {
-    end_the_server("SIGTERM to the server", Disturb::Restart, size("HOLDFAST_ENDS", 5, 100));
+    end_the_server("SIGTERM to the server", Disturb::Restart, size("HOLDFAST_ENDS", 5, 100), "").end();
+}
+
+#[test]
+fn a_server_that_acknowledges_before_it_commits_is_found() {
+    let what = "without the commit before the answer: kill -9 of the server";
+    end_the_server(what, Disturb::Kill, 30, "commit-first").end_found();
 }
 
 /// What another mount sees of a load.

@@ -10,16 +10,18 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use holdfast_tests::clocks::Clocks;
-use holdfast_tests::cluster::{Cluster, Options};
-use holdfast_tests::linear::objects::{Register, RegisterCall};
+use holdfast_tests::cluster::Cluster;
+use holdfast_tests::linear::objects::{Holders, Lock, LockCall, Register, RegisterCall};
 use holdfast_tests::linear::{End, Entry, check};
 use holdfast_tests::mount::Mount;
 use holdfast_tests::random::{Random, seed, size};
 use holdfast_tests::report::Report;
 use holdfast_tests::wait;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::Signal;
 
-use crate::limit;
+use crate::{limit, without};
 
 const LEASE: Duration = Duration::from_secs(2);
 const HOUR: i64 = 3600;
@@ -30,8 +32,12 @@ const OTHER: usize = 1;
 const TAKEN: u64 = 2;
 const LATE: u64 = 1;
 /// The files of a round: one that the victim reads all the time, two of which it may lose something, one
-/// that it has open and does not write.
-const FILES: [&str; 4] = ["seen", "taken0", "taken1", "clean"];
+/// that it has open and does not write, one that it locks.
+const FILES: [&str; 5] = ["seen", "taken0", "taken1", "clean", "locked"];
+/// How often the other one writes when all is over, and the victim reads.
+const TURNS: u64 = 20;
+/// Rounds with a server that leaves something out, until it is noticed.
+const ROUNDS_MAX: usize = 8;
 
 /// What happens to the victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +75,9 @@ struct Hosts {
 }
 
 impl Hosts {
-    fn new() -> Self {
-        let words = vec![format!("--lease={}ms", LEASE.as_millis()), "--log=info".into()];
-        let cluster = Cluster::lan_with(&["victim", "other"], Options { words, ..Options::default() });
+    /// With a server that leaves something out, or nothing.
+    fn new(failpoint: &str) -> Self {
+        let cluster = Cluster::lan_with(&["victim", "other"], without(failpoint, LEASE));
         cluster.volume("v");
         let clocks = Clocks::new();
         let mounts = [cluster.mount_under(&clocks, VICTIM, "v", ""), cluster.mount(OTHER, "v")];
@@ -139,12 +145,20 @@ struct Late {
 }
 
 impl Late {
-    /// Writes and syncs what may be lost. `cut`: it was answered already, before the fault.
-    fn new(file: &File, start: Instant, written: Option<(u64, io::Result<()>)>) -> Self {
-        let (begun, written) = written.unwrap_or_else(|| (nanos(start), write(file, LATE)));
+    /// What may be lost, with its beginning and end.
+    fn write(file: &File, start: Instant) -> (u64, u64, io::Result<()>) {
+        let begun = nanos(start);
+        let written = write(file, LATE);
+        (begun, nanos(start), written)
+    }
+
+    /// Writes and syncs. `written`: it was answered already, before the fault. What a sync has not refused was
+    /// done when the write was answered, as everybody sees it from then on.
+    fn new(file: &File, start: Instant, written: Option<(u64, u64, io::Result<()>)>) -> Self {
+        let (begun, answered, written) = written.unwrap_or_else(|| Self::write(file, start));
         let synced = file.sync_all();
         let all = written.is_ok() && synced.is_ok();
-        let end = if all { End::Answered(nanos(start)) } else { End::Failed(nanos(start)) };
+        let end = if all { End::Answered(answered) } else { End::Failed(nanos(start)) };
         let entry = Entry { client: VICTIM, call: RegisterCall::Write(LATE), begun, end };
         Self { entry, results: [written, synced, file.sync_all()] }
     }
@@ -166,7 +180,42 @@ struct Outcome {
     wrong: Vec<String>,
 }
 
-fn round(hosts: &mut Hosts, number: usize, fault: Fault, random: &mut Random) -> Outcome {
+/// Takes and lets go of a lock, or holds it on.
+fn lock(by: usize, file: &File, how: FlockArg, start: Instant) -> (Entry<LockCall>, Option<Flock<File>>) {
+    let begun = nanos(start);
+    let taken = Flock::lock(file.try_clone().unwrap(), how);
+    let end = End::Answered(nanos(start));
+    let call = |got| Entry { client: by, call: LockCall::Take { by, exclusive: true, got }, begun, end };
+    match taken {
+        Ok(held) => (call(true), Some(held)),
+        Err((_, Errno::EWOULDBLOCK)) => (call(false), None),
+        // It may have been given, and taken away again.
+        Err(_) => (Entry { end: End::Failed(nanos(start)), ..call(true) }, None),
+    }
+}
+
+/// When all is over: the other one writes and the victim reads, by turns, and one of them has the lock.
+fn take_turns(
+    (seen, locked): (&File, &File),
+    (written, held): (&File, &File),
+    start: Instant,
+    (history, locks): (&mut History, &mut Vec<Entry<LockCall>>),
+) {
+    let (taken, _holds) = lock(OTHER, held, FlockArg::LockExclusiveNonblock, start);
+    locks.push(taken);
+    for turn in 1..=TURNS {
+        let begun = nanos(start);
+        if write(written, TAKEN + turn).is_ok() {
+            let call = RegisterCall::Write(TAKEN + turn);
+            history.push(Entry { client: OTHER, call, begun, end: End::Answered(nanos(start)) });
+        }
+        look(VICTIM, seen, start, history);
+    }
+    locks.push(lock(VICTIM, locked, FlockArg::LockExclusiveNonblock, start).0);
+}
+
+/// `late`: the victim has written what may be lost.
+fn round(hosts: &mut Hosts, number: usize, (fault, late): (Fault, bool), random: &mut Random) -> Outcome {
     let dir = format!("r{number}");
     let at = |hosts: &Hosts, host: usize, name: &str| hosts.mounts[host].at(&dir).join(name);
     fs::create_dir(hosts.mounts[VICTIM].at(&dir)).unwrap();
@@ -175,8 +224,10 @@ fn round(hosts: &mut Hosts, number: usize, fault: Fault, random: &mut Random) ->
         fs::write(at(hosts, VICTIM, name), 0_u64.to_le_bytes()).unwrap();
     }
     let open = |path| File::options().read(true).write(true).open(path).unwrap();
-    let [seen, taken0, taken1, clean] = FILES.map(|name| open(at(hosts, VICTIM, name)));
+    let [seen, taken0, taken1, clean, locked] = FILES.map(|name| open(at(hosts, VICTIM, name)));
     clean.sync_all().unwrap();
+    // From here on it may decide about this file's locks by itself.
+    drop(lock(VICTIM, &locked, FlockArg::LockExclusiveNonblock, start));
     let (pause, longer) = (Duration::from_millis(random.below(100)), Duration::from_millis(random.below(300)));
     let over = AtomicBool::new(false);
     let mut outcome = Outcome::default();
@@ -191,13 +242,14 @@ fn round(hosts: &mut Hosts, number: usize, fault: Fault, random: &mut Random) ->
         });
         thread::sleep(Duration::from_millis(30));
         // A mount that is stopped answers nothing: what it may lose was answered just before.
-        let before = |file| fault.stops().then(|| (nanos(start), write(file, LATE)));
+        let before = |file| (late && fault.stops()).then(|| Late::write(file, start));
         let written = [before(&taken0), before(&taken1)];
         let begun = Instant::now();
         hosts.begin(fault, random);
         let late: Vec<_> = [&taken0, &taken1]
             .into_iter()
             .zip(written)
+            .filter(|_| late)
             .map(|(file, written)| scope.spawn(move || Late::new(file, start, written)))
             .collect();
         let paths = ["seen", "taken0", "taken1"].map(|name| at(hosts, OTHER, name));
@@ -236,6 +288,11 @@ fn round(hosts: &mut Hosts, number: usize, fault: Fault, random: &mut Random) ->
     for (history, entry) in histories.iter_mut().zip(taken) {
         history.push(entry);
     }
+    let mut locks = Vec::new();
+    let by_other = ["seen", "locked"].map(|name| open(at(hosts, OTHER, name)));
+    take_turns((&seen, &locked), (&by_other[0], &by_other[1]), start, (&mut histories[0], &mut locks));
+    let refused = check(&Lock, Holders::default(), &locks).err();
+    outcome.wrong.extend(refused.map(|refusal| format!("locked: {refusal}")));
     for (number, late) in late.into_iter().enumerate() {
         let (told, wrong) = late.told(may_lose);
         outcome.told += usize::from(told);
@@ -271,11 +328,11 @@ fn a_host_that_is_cut_off_reads_nothing_old_and_writes_nothing_late() {
     let _watchdog = limit("partition");
     let mut report = Report::new("a host cut off, stopped, asleep", wanted);
     let mut random = Random::new(seed("partition"));
-    let mut hosts = Hosts::new();
+    let mut hosts = Hosts::new("");
     let mut told = 0;
     for number in 0..wanted {
         let fault = FAULTS[number % FAULTS.len()];
-        let outcome = round(&mut hosts, number, fault, &mut random);
+        let outcome = round(&mut hosts, number, (fault, true), &mut random);
         report.faults += 1;
         report.acknowledged += outcome.acknowledged;
         told += outcome.told;
@@ -287,4 +344,30 @@ fn a_host_that_is_cut_off_reads_nothing_old_and_writes_nothing_late() {
         report.violation("no host ever lost anything: nothing was at risk, so this run proves nothing");
     }
     report.end();
+}
+
+/// A server that leaves a part of fencing out is found out, by the same rounds.
+fn is_found(what: &'static str, failpoint: &str, late: bool) {
+    let _watchdog = limit(what);
+    let mut report = Report::new(what, ROUNDS_MAX);
+    let mut random = Random::new(seed(what));
+    let mut hosts = Hosts::new(failpoint);
+    while report.done < ROUNDS_MAX && !report.is_violated() {
+        let outcome = round(&mut hosts, report.done, (Fault::LongCut, late), &mut random);
+        report.faults += 1;
+        report.acknowledged += outcome.acknowledged;
+        report.violations(outcome.wrong);
+        report.done += 1;
+    }
+    report.end_found();
+}
+
+#[test]
+fn a_server_that_does_not_fence_is_found() {
+    is_found("without fencing: a host cut off", "fence", true);
+}
+
+#[test]
+fn a_server_that_believes_what_was_given_away_is_found() {
+    is_found("with stale reclaims: a host cut off", "stale-reclaim", false);
 }

@@ -6,6 +6,7 @@
 //! machine; randomness comes from one seed, which is printed.
 
 pub mod bins;
+pub mod cgroup;
 pub mod clocks;
 pub mod cluster;
 pub mod command;

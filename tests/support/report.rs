@@ -73,6 +73,25 @@ impl Report {
         objections
     }
 
+    /// Whether there was a violation.
+    #[must_use]
+    pub fn is_violated(&self) -> bool {
+        !self.violations.is_empty()
+    }
+
+    /// The end of a test whose server leaves something out on purpose, and which must have noticed.
+    ///
+    /// # Panics
+    /// When there was no violation.
+    #[track_caller]
+    pub fn end_found(mut self) {
+        self.passed = self.is_violated();
+        let (what, text, passed) = (self.what, self.text(), self.passed);
+        drop(self);
+        eprintln!("{text}");
+        assert!(passed, "{what}: the server left that out, and nobody noticed");
+    }
+
     /// The end of the test.
     ///
     /// # Panics

@@ -144,9 +144,9 @@ fn change(dir: &Path, words: &[String]) -> Result<Changed> {
     Ok(Changed { directory: dir.to_owned(), read_only: remounted.read_only })
 }
 
-/// `soft` because some options count only with it.
+/// Some options count only with another one, and some only without.
 fn is_known(word: &str) -> bool {
-    MountOptions::from_words(["soft", word]).is_ok()
+    ["", "soft", "cache=/"].into_iter().any(|other| MountOptions::from_words([other, word]).is_ok())
 }
 
 fn prepare(source: &str, dir: &Path, words: Vec<String>, global: &GlobalArgs) -> Result<Prepared> {

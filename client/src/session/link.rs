@@ -2,7 +2,8 @@
 //! session alive, and makes a new stream when one breaks.
 //!
 //! A broken stream is no error of anybody's call: what was kept is said again. Only the server's
-//! word that the session is over, or the end of a soft mount's patience, loses it.
+//! word that the session is over loses it. The patience of a soft mount is that of its calls: when it
+//! ends they fail, and the session waits on.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,6 @@ use std::time::Duration;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::{Epoch, InodeBlock, InodeId, Seq};
 use holdfast_core::limits::HELLO_BYTES_MAX;
-use holdfast_core::session::BootTime;
 use holdfast_core::time::Timestamp;
 use holdfast_proto::attr::inode;
 use holdfast_proto::error::{from_status, posix_error};
@@ -44,6 +44,8 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 const IDLE_MAX: Duration = Duration::from_millis(5);
 /// How often it is looked whether the session is still trusted.
 const LOOK_AT_TRUST: Duration = Duration::from_millis(250);
+/// Heartbeats are not sent more often than this.
+const BEAT_MIN: Duration = Duration::from_millis(10);
 /// Longest lease and heartbeat that make sense.
 const LEASE_MS_MAX: u32 = 3_600_000;
 
@@ -112,6 +114,7 @@ pub(crate) async fn establish(shared: &Arc<Shared>) -> Result<Established> {
         Some(_) => return Err(distrust("answer to Hello", "it is no Welcome")),
         None => return Err(Error::new(ErrorKind::Unavailable, "the server ended the stream in place of a welcome")),
     };
+    shared.note_heard();
     let terms = read_terms(&welcome)?;
     if exclusive && terms.protocol < PROTOCOL_EXCLUSIVE {
         let message = "the server is too old to give a volume to one session alone; upgrade it, or leave exclusive out";
@@ -210,7 +213,6 @@ impl Drop for EndsWithTask {
 
 /// Makes a new stream, however long it takes; none: the session is over.
 async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mut wait: bool) -> Option<Established> {
-    let mut patience = std::pin::pin!(patience_ends(shared));
     let mut reported = error.kind();
     loop {
         match error.kind() {
@@ -228,20 +230,9 @@ async fn again(shared: &Arc<Shared>, backoff: &mut Backoff, mut error: Error, mu
             tokio::time::sleep(delay).await;
             establish(shared).await
         };
-        error = tokio::select! {
-            result = attempt => match result {
-                Ok(stream) => return Some(stream),
-                Err(error) => error,
-            },
-            error = &mut patience => {
-                patience.set(patience_ends(shared));
-                if !loses(shared, &error) {
-                    return None;
-                }
-                // Those who come now wait as long again: they get attempts of their own.
-                *backoff = Backoff::new();
-                continue;
-            }
+        error = match attempt.await {
+            Ok(stream) => return Some(stream),
+            Err(error) => error,
         };
         if error.kind() == reported {
             tracing::debug!(%error, "no connection to the server yet");
@@ -276,30 +267,15 @@ fn report(error: &Error, what: &str) {
     }
 }
 
-/// Ends when somebody has waited longer than a soft mount allows.
-async fn patience_ends(shared: &Shared) -> Error {
-    let Patience::Soft(patience) = shared.options.patience else { return std::future::pending().await };
-    let look_again = (patience / 8).max(Duration::from_millis(1));
-    // Since when somebody has been seen to wait.
-    let mut since: Option<BootTime> = None;
-    loop {
-        let now = shared.now();
-        let waited_for = shared.look(State::is_waited_for);
-        let began = *since.get_or_insert(now);
-        if !waited_for {
-            since = None;
-        } else if now.0.saturating_sub(began.0) >= patience {
-            let message = format!("the server was away for {patience:?}, longer than this soft mount waits");
-            return Error::new(ErrorKind::Timeout, message);
-        }
-        tokio::time::sleep(look_again).await;
-    }
-}
-
 /// Listens until the stream ends.
 async fn serve(shared: &Arc<Shared>, stream: Established) -> End {
     let Established { mut inbound, heartbeat, generation, .. } = stream;
-    let mut ticks = tokio::time::interval(heartbeat);
+    // A server that is there must be heard of more often than patience ends.
+    let often = match shared.options.patience {
+        Patience::Hard => heartbeat,
+        Patience::Soft(patience) => heartbeat.min(patience / 3).max(BEAT_MIN),
+    };
+    let mut ticks = tokio::time::interval(often);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut hurry = std::pin::pin!(tokio::time::sleep(IDLE_MAX));
     let mut idle = false;
@@ -316,7 +292,10 @@ async fn serve(shared: &Arc<Shared>, stream: Established) -> End {
         let result = tokio::select! {
             biased;
             message = inbound.message() => match message {
-                Ok(Some(v1::ServerMessage { message: Some(message) })) => heard(shared, message),
+                Ok(Some(v1::ServerMessage { message: Some(message) })) => {
+                    shared.note_heard();
+                    heard(shared, message)
+                }
                 // A message of a kind that came after this version, and may be ignored.
                 Ok(Some(v1::ServerMessage { message: None })) => Ok(false),
                 Ok(None) => Err(Error::new(ErrorKind::Unavailable, "the server ended the stream")),

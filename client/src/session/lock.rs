@@ -9,6 +9,7 @@ use holdfast_core::lock::LockAsk;
 use holdfast_proto::lock::LockConflict;
 use tokio::sync::oneshot;
 
+use crate::session::patience::is_timeout;
 use crate::session::shared::Shared;
 use crate::session::{Session, lost};
 
@@ -56,7 +57,8 @@ impl Session {
     /// wait, and the lock if it comes all the same.
     ///
     /// # Errors
-    /// `Posix(WouldBlock)`, `Posix(Interrupted)`, `Posix(Deadlock)`, `Posix(NoLocks)`.
+    /// `Posix(WouldBlock)`, `Posix(Interrupted)`, `Posix(Deadlock)`, `Posix(NoLocks)`; `Timeout`: a soft
+    /// mount's patience ended. An unlock is done all the same, when the server is back.
     pub fn lock(&self, ask: LockAsk, wait: bool) -> (LockTicket, impl Future<Output = Result<()>> + Send + use<>) {
         let (waiter, answer) = oneshot::channel();
         let shared = self.shared();
@@ -64,10 +66,14 @@ impl Session {
         let id = shared.update(|state| state.lock(ask, wait, waiter, now));
         let ticket = LockTicket { shared: Arc::downgrade(shared), id: id.as_ref().ok().copied() };
         let given_up = GivenUp { ticket: ticket.clone(), answered: false };
+        let patient = Arc::clone(shared);
         let answer = async move {
             id?;
-            let result = heard(answer).await;
-            given_up.settle();
+            let result = patient.patiently(heard(answer)).await;
+            // Else it is cancelled, and the lock let go if it comes all the same.
+            if !is_timeout(&result) {
+                given_up.settle();
+            }
             result.map(|_| ())
         };
         (ticket, answer)
@@ -95,7 +101,7 @@ impl Session {
         let (waiter, answer) = oneshot::channel();
         let now = self.shared().now();
         self.shared().update(|state| state.query_lock(ask, waiter, now))?;
-        heard(answer).await
+        self.shared().patiently(heard(answer)).await
     }
 
     /// The processes that hold or await locks, as this host numbers them, each with a time for which

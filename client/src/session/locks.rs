@@ -266,11 +266,6 @@ impl<W> Locks<W> {
         self.last_id = last_id;
         (old.pending.into_values().filter_map(|pending| pending.waiter).collect(), files)
     }
-
-    /// Whether somebody waits for an answer.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.pending.values().any(|pending| pending.waiter.is_some())
-    }
 }
 
 impl Question {

@@ -200,11 +200,6 @@ impl<W> OpLog<W> {
         self.entries.iter().filter(|entry| entry.is_unanswered() && entry.waiter.is_none()).map(|entry| &entry.op)
     }
 
-    /// Whether somebody waits for an answer.
-    pub(crate) fn has_unanswered(&self) -> bool {
-        self.answered < self.last_seq().0
-    }
-
     /// Whether an operation may not be sent yet because of the limits.
     pub(crate) fn is_held_up(&self) -> bool {
         self.admitted < self.last_seq().0
@@ -361,6 +356,29 @@ impl<W> OpLog<W> {
         entry.does_nothing();
         entry.foretold = None;
         Some((entry.waiter.take(), lost))
+    }
+
+    /// Takes back an operation that nobody waits for any more, if it was never sent: one that does nothing
+    /// takes its number. False: it was, or is told already. A close is not taken back, or nobody would
+    /// ever close.
+    pub(crate) fn take_back(&mut self, seq: Seq) -> bool {
+        let admitted = seq.0 <= self.admitted;
+        let Some(index) = self.index(seq).filter(|_| seq.0 > self.ever_sent) else { return false };
+        let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.answer == Answer::None) else {
+            return false;
+        };
+        if matches!(entry.op, Op::Close { .. }) {
+            return false;
+        }
+        entry.does_nothing();
+        entry.waiter = None;
+        let lighter = entry.weight - entry.op.weight();
+        entry.weight -= lighter;
+        self.weight -= lighter;
+        if admitted {
+            self.weight_admitted -= lighter;
+        }
+        true
     }
 
     /// The session is lost: the log begins anew, empty, at number 1.

@@ -21,8 +21,10 @@ use crate::session::{DescribeDone, InvalidateDone};
 pub enum Patience {
     /// For ever (a hard mount): calls wait until it is back, or until their future is dropped.
     Hard,
-    /// This long (a soft mount): then what waits fails with `Timeout`, and what was not yet
-    /// durable is given up.
+    /// This long (a soft mount): a call that has waited so long, during which nothing was heard of the
+    /// server, fails with `Timeout`. A change that was sent already is not taken back, and its
+    /// outcome still waited for: see [`Session::patience`](crate::Session::patience). Nothing that
+    /// was answered is given up.
     Soft(Duration),
 }
 

@@ -25,10 +25,19 @@ impl<W> Questions<W> {
         Self { last_id: 0, asked: BTreeMap::new(), said: BTreeMap::new() }
     }
 
-    /// Somebody asks.
-    pub(crate) fn ask(&mut self, question: Question, waiter: W) {
+    /// Somebody asks. The question's number.
+    pub(crate) fn ask(&mut self, question: Question, waiter: W) -> u64 {
         self.last_id += 1;
         self.asked.insert(self.last_id, (question, waiter));
+        self.last_id
+    }
+
+    /// Nobody waits for the answer any more. One that is on the wire is still heard: something may be lent
+    /// with it.
+    pub(crate) fn give_up(&mut self, id: u64) {
+        if !self.said.contains_key(&id) {
+            self.asked.remove(&id);
+        }
     }
 
     /// The next message, if there is room for one. It goes out behind this operation.
@@ -66,7 +75,8 @@ impl<W> Questions<W> {
     }
 
     /// Whether somebody waits.
-    pub(crate) fn is_waiting(&self) -> bool {
+    #[cfg(test)]
+    fn is_waiting(&self) -> bool {
         !self.asked.is_empty()
     }
 }
@@ -102,6 +112,17 @@ mod tests {
         assert!(questions.question(1).is_none());
         assert_eq!((id(questions.say(Seq(5))), id(questions.say(Seq(5)))), (Some(1), None));
         assert_eq!((questions.wreck(), questions.is_waiting()), (vec!["a"], false));
+    }
+
+    #[test]
+    fn what_is_given_up_is_asked_no_more_but_still_heard_once_it_was() {
+        let mut questions = Questions::new();
+        let (first, second) = (questions.ask(question(5), "a"), questions.ask(question(6), "b"));
+        assert_eq!(id(questions.say(Seq(0))), Some(first));
+        questions.give_up(first);
+        questions.give_up(second);
+        assert!(questions.say(Seq(0)).is_none());
+        assert_eq!((questions.answered(first), questions.is_waiting()), (Some("a"), false));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use holdfast_proto::error::from_status;
 use holdfast_proto::namespace::{DirPage, FsStat, symlink_target, xattr_names, xattr_value};
 use holdfast_proto::v1::{self, data_client::DataClient, namespace_client::NamespaceClient};
 use holdfast_proto::version::PROTOCOL_BLOCKS;
+use tokio::sync::oneshot;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
@@ -26,7 +27,6 @@ use crate::admin::distrust;
 use crate::channel::limited;
 use crate::session::Session;
 use crate::session::backoff::Backoff;
-use crate::session::options::Patience;
 use crate::session::ranges::{SHORT_MAX, ShortReads, Turn};
 use crate::session::shared::{Channels, Shared};
 use crate::session::stage::session_call;
@@ -62,17 +62,7 @@ impl Shared {
         M: Clone,
         F: Future<Output = Answer<T>>,
     {
-        match self.options.patience {
-            Patience::Hard => self.ask_for_ever(message, call).await,
-            Patience::Soft(patience) => {
-                tokio::time::timeout(patience, self.ask_for_ever(message, call)).await.map_err(|_| {
-                    Error::new(
-                        ErrorKind::Timeout,
-                        format!("the server did not answer within {patience:?}, longer than this soft mount waits"),
-                    )
-                })?
-            }
-        }
+        self.patiently(self.ask_for_ever(message, call)).await
     }
 
     async fn ask_for_ever<T, M, F>(&self, message: &M, call: impl Fn(&Channels, Request<M>) -> F) -> Result<T>
@@ -122,15 +112,20 @@ impl Shared {
     /// Waits until the server has applied what was answered here about an inode.
     async fn settled(&self, ino: InodeId) {
         if let Some(settled) = self.update(|state| state.settle(ino)) {
-            // An error: the session is lost, and with it what was to be waited for.
-            let _ = settled.await;
+            self.until_settled(settled).await;
         }
+    }
+
+    async fn until_settled(&self, settled: oneshot::Receiver<()>) {
+        // An error: the session is lost, and with it what was to be waited for; or patience ends, and the
+        // question behind this finds so too.
+        let _ = self.patiently(async { Ok(settled.await) }).await;
     }
 
     /// The same for everything that was answered here.
     async fn all_settled(&self) {
         if let Some(settled) = self.update(State::settle_all) {
-            let _ = settled.await;
+            self.until_settled(settled).await;
         }
     }
 

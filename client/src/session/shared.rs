@@ -214,14 +214,8 @@ impl Shared {
     /// The session is lost: tells everybody, and begins a new one under the same handle.
     pub(crate) fn lose(&self, cause: &Error) -> Result<()> {
         let session = new_session_id()?;
-        let timeout = cause.kind() == ErrorKind::Timeout;
-        let error = || {
-            if timeout {
-                Error::new(ErrorKind::Timeout, cause.message())
-            } else {
-                Error::new(ErrorKind::Posix(PosixError::Io), format!("the session was lost: {}", cause.message()))
-            }
-        };
+        let error =
+            || Error::new(ErrorKind::Posix(PosixError::Io), format!("the session was lost: {}", cause.message()));
         let lost: Vec<InodeId> = self.turn(|state| state.lose(session, &error));
         self.counters.losses.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(error = %cause, inodes = lost.len(), "session lost; a new one begins");

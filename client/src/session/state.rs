@@ -112,6 +112,8 @@ pub(crate) struct State {
     pub(crate) log: OpLog<OpWaiter>,
     /// The server is believed in until then.
     pub(crate) trusted_until: BootTime,
+    /// When something was heard of the server last; only kept where patience ends.
+    pub(crate) heard_at: BootTime,
     read_only: bool,
     syncs: Syncs<SyncWaiter>,
     locks: Locks<LockWaiter>,
@@ -182,6 +184,7 @@ impl State {
             last_terms: Terms::default(),
             log: OpLog::new(Limits { bytes: pending_bytes_max, ops: UNANSWERED_OPS_MAX }),
             trusted_until: now,
+            heard_at: now,
             read_only,
             syncs: Syncs::new(),
             locks: Locks::new(session),
@@ -330,16 +333,28 @@ impl State {
         Some(Effects { ops, misread, ..Effects::default() })
     }
 
-    /// Whether an operation still waits for its answer on this stream.
+    /// Whether an operation still waits for its answer on this stream, and names its data.
     pub(crate) fn awaits(&self, job: &StageJob) -> bool {
-        self.session == job.session && self.log.awaits(job.seq)
+        let names = self.log.entry(job.seq).is_some_and(|entry| entry.payload.is_some());
+        self.session == job.session && names && self.log.awaits(job.seq)
     }
 
-    pub(crate) fn sync(&mut self, waiter: SyncWaiter) -> Result<()> {
+    /// Takes back an operation that was never sent and that nobody waits for any more: it is surely not
+    /// carried out. False: it may be, or is of a session of before.
+    pub(crate) fn take_back(&mut self, session: SessionId, seq: Seq) -> bool {
+        session == self.session && self.log.take_back(seq)
+    }
+
+    pub(crate) fn sync(&mut self, waiter: SyncWaiter) -> Result<u64> {
         self.check_open()?;
-        self.syncs.push(self.log.last_seq(), waiter);
+        let id = self.syncs.push(self.log.last_seq(), waiter);
         self.dirty = true;
-        Ok(())
+        Ok(id)
+    }
+
+    /// Nobody waits for this sync any more.
+    pub(crate) fn give_up_sync(&mut self, id: u64) {
+        self.syncs.give_up(id);
     }
 
     pub(crate) fn take_loss(&mut self, ino: InodeId) -> bool {

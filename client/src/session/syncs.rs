@@ -30,10 +30,16 @@ impl<W> Syncs<W> {
         Self { waiting: VecDeque::new(), last_id: 0, asked: 0 }
     }
 
-    /// Somebody wants everything up to `covers` on disk.
-    pub(crate) fn push(&mut self, covers: Seq, waiter: W) {
+    /// Somebody wants everything up to `covers` on disk. Its id.
+    pub(crate) fn push(&mut self, covers: Seq, waiter: W) -> u64 {
         self.last_id += 1;
         self.waiting.push_back(Wait { id: self.last_id, covers, waiter: Some(waiter) });
+        self.last_id
+    }
+
+    /// Somebody waits no longer.
+    pub(crate) fn give_up(&mut self, id: u64) {
+        self.waiting.retain(|wait| wait.id != id);
     }
 
     /// The log is heavy: asks for `covers` unless that is under way.
@@ -74,10 +80,5 @@ impl<W> Syncs<W> {
     pub(crate) fn wreck(&mut self) -> Vec<W> {
         self.asked = 0;
         self.waiting.drain(..).filter_map(|wait| wait.waiter).collect()
-    }
-
-    /// Whether somebody waits.
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting.iter().any(|wait| wait.waiter.is_some())
     }
 }

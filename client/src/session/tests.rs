@@ -30,6 +30,7 @@ mod leases;
 mod locks;
 mod loss;
 mod opens;
+mod patience;
 
 const FILE: InodeId = InodeId(5);
 

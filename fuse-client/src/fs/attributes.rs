@@ -129,7 +129,7 @@ impl Shared {
     /// Changes attributes under a lease. Of a file without privileges nobody's rights take any away.
     fn set_here(&self, caller: Caller, ino: InodeId, set: SetAttr) -> Option<Entry> {
         let op = Op::SetAttr { ino, set };
-        let (reply, open) = self.memory.change(caller, &op, || self.files.lock().is_open(ino))?;
+        let (_unused, reply, open) = self.memory.change(caller, &op, || self.files.lock().is_open(ino))?;
         let attr = attr_of(reply).ok()?;
         Some(self.has_set(&set, attr, open))
     }

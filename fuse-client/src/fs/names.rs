@@ -261,7 +261,7 @@ impl FileSystem {
 impl Shared {
     /// Makes a file and opens it, under its directory's lease.
     fn create_here(self: &Arc<Self>, caller: Caller, op: &Op, flags: OFlag) -> Option<Outcome<Created>> {
-        let (reply, mut files) = self.memory.change(caller, op, || self.files.lock())?;
+        let (_unused, reply, mut files) = self.memory.change(caller, op, || self.files.lock())?;
         let attr = match attr_of(reply) {
             Ok(attr) => attr,
             Err(error) => return Some(Err(error)),

@@ -53,7 +53,7 @@ impl FileSystem {
             return Reply::Now(opening.opened(&attr, flags));
         }
         let op = Op::Open { ino, truncate, kill_privileges: truncate && killer.is_some() };
-        if let Some((reply, (files, opening, _))) =
+        if let Some((_unused, reply, (files, opening, _))) =
             self.shared.memory.change(caller, &op, || self.shared.count_open(ino))
         {
             drop(files);

@@ -34,6 +34,7 @@ use super::notify::{Length, Notifier};
 use super::places::{Place, Places};
 use super::stale::StaleThreads;
 use super::task;
+use crate::errno;
 use crate::fs::{Created, Entry, FileSystem, Handle, Node, Opened, Outcome, Pin, RenameFlags, Reply, Thread};
 use crate::stats::Stats;
 
@@ -234,7 +235,8 @@ impl Dispatcher {
         self.reply_or(call, reply, encode, drop);
     }
 
-    /// The same; `undo` gets what came for a caller who was killed meanwhile.
+    /// The same; `undo` gets what came for a caller who was killed meanwhile, or whose patience with the
+    /// server (`soft`) had ended.
     fn reply_or<T: Send + 'static>(
         &self,
         mut call: Call,
@@ -247,12 +249,14 @@ impl Dispatcher {
             Reply::Later(future) => {
                 call.answer.asks();
                 let mut wait = self.inflight.enter(call.answer.unique());
+                let patience = self.fs.session().patience();
                 task::start(&self.runtime, async move {
                     let mut future: BoxFuture<'static, Outcome<T>> = future;
                     tokio::select! {
                         biased;
                         outcome = &mut future => return call.finish(outcome, encode),
                         () = wait.killed(call.thread) => call.answer.error(PosixError::Interrupted),
+                        error = patience => call.answer.error(errno::answer(&error)),
                     }
                     if let Ok(value) = future.await {
                         undo(value);

@@ -37,7 +37,7 @@ pub struct MountOptions {
     pub dev: Option<bool>,
     /// `noexec`, `sync`, `dirsync`, `noatime` and others that the kernel sees to.
     pub flags: MsFlags,
-    /// `hard` (wait for the server for ever) or `soft,timeout=SECONDS`.
+    /// `hard` (wait for the server for ever) or `soft,timeout=TIME`.
     pub patience: Patience,
     /// `fg`: stay in the foreground.
     pub foreground: bool,
@@ -85,7 +85,8 @@ impl Default for MountOptions {
 }
 
 impl MountOptions {
-    /// Reads a comma-separated list. Of options that contradict each other the last one counts.
+    /// Reads a comma-separated list. Of options that contradict each other the last one counts, as with
+    /// mount(8); but `hard` and `soft` are refused together, since losing is not to be a matter of order.
     ///
     /// # Errors
     /// `Invalid`, naming the option and what it takes.
@@ -99,18 +100,25 @@ impl MountOptions {
     /// `Invalid`, naming the option and what it takes.
     pub fn from_words<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut options = Self::default();
-        let (mut soft, mut timeout, mut cache_size) = (false, None, None);
+        let (mut hard, mut soft, mut timeout, mut cache_size) = (false, false, None, None);
         for word in words.into_iter().map(str::trim).filter(|word| !word.is_empty()) {
             match word.split_once('=') {
-                Some(("timeout" | "timeo", value)) => timeout = Some(seconds(word, value)?),
+                Some(("timeout", value)) => timeout = Some(wait_for(word, value)?),
                 Some(("cache-size", value)) => cache_size = Some(size(word, value, disk::SIZE_MIN..=CACHE_SIZE_MAX)?),
                 Some((name, value)) => options.value(word, name, value)?,
                 None => match word {
                     "soft" => soft = true,
-                    "hard" => soft = false,
+                    "hard" => hard = true,
                     _ => options.word(word)?,
                 },
             }
+        }
+        if hard && soft {
+            return Err(invalid(
+                "mount options hard and soft contradict each other: hard waits for the server for ever, soft gives up \
+                 after timeout=; leave one of them out"
+                    .into(),
+            ));
         }
         match (soft, timeout) {
             (true, timeout) => options.patience = Patience::Soft(timeout.unwrap_or(SOFT_TIMEOUT_DEFAULT)),
@@ -193,6 +201,12 @@ impl MountOptions {
             }
             "cache" => self.cache = Some(PathBuf::from(value)),
             "readahead" => self.readahead = size(word, value, READAHEAD_MIN..=READAHEAD_MAX)?,
+            // NFS counts tenths of seconds there.
+            "timeo" => {
+                return Err(invalid(format!(
+                    "mount option {word} is not known here; use soft,timeout=TIME, as in timeout=30s"
+                )));
+            }
             "threads" => {
                 let threads = value.parse().ok().filter(|threads| (1..=64).contains(threads));
                 self.threads = Some(threads.ok_or_else(|| invalid(format!("mount option {word}: use 1 to 64")))?);
@@ -213,10 +227,20 @@ fn is_for_others(name: &str) -> bool {
     known.contains(&name) || name.starts_with("x-") || name.starts_with("X-")
 }
 
-fn seconds(word: &str, value: &str) -> Result<Duration> {
-    let number = value.strip_suffix('s').unwrap_or(value);
-    let secs: Option<u64> = number.parse().ok().filter(|secs| (1..=86_400).contains(secs));
-    secs.map(Duration::from_secs).ok_or_else(|| invalid(format!("mount option {word}: use 1 to 86400 seconds")))
+/// 1 second to a day: a number of seconds, or with a unit.
+fn wait_for(word: &str, value: &str) -> Result<Duration> {
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = value.split_at(digits);
+    let unit = match unit {
+        "" | "s" => Some(1),
+        "m" | "min" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let secs = number.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    secs.filter(|secs| (1..=86_400).contains(secs)).map(Duration::from_secs).ok_or_else(|| {
+        invalid(format!("mount option {word}: use 1s to 24h, as in timeout=30, timeout=30s or timeout=5m"))
+    })
 }
 
 fn size(word: &str, value: &str, allowed: RangeInclusive<ByteSize>) -> Result<ByteSize> {
@@ -234,7 +258,7 @@ fn invalid(message: String) -> Error {
 fn unknown(word: &str) -> Error {
     invalid(format!(
         "unknown mount option {word:?}; known are ro, rw, exclusive, shared, suid, nosuid, dev, nodev, exec, noexec, \
-         sync, async, dirsync, noatime, hard, soft, timeout=SECONDS, fg, readahead=SIZE, threads=N, cache=DIR, \
+         sync, async, dirsync, noatime, hard, soft, timeout=TIME, fg, readahead=SIZE, threads=N, cache=DIR, \
          cache-size=SIZE, tls_ca=, tls_cert=, tls_key=, token_file= and log="
     ))
 }

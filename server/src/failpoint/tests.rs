@@ -6,7 +6,7 @@ use super::*;
 fn nothing_is_left_out_unless_it_is_named() {
     assert!(Failpoint::ALL.into_iter().all(|point| !point.is_armed()));
     assert_eq!(parse("").unwrap(), []);
-    assert_eq!(parse("batch-sync, segment-sync,").unwrap(), [Failpoint::BatchSync, Failpoint::SegmentSync]);
+    assert_eq!(parse("batch-sync, fence,").unwrap(), [Failpoint::BatchSync, Failpoint::Fence]);
     let refused = parse("batch-sync,fast").unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Invalid);
     assert!(refused.message().contains("\"fast\"") && refused.message().contains("batch-sync"), "{refused}");

@@ -17,6 +17,7 @@ use super::invalidate::Effects;
 use super::member::{Leave, Member, Standing};
 use super::recovery::{self, one_order};
 use super::{Guard, Owner, Phase, State, Stop};
+use crate::failpoint::Failpoint;
 use crate::session::{Sync, stage_of};
 use crate::store::Committed;
 
@@ -93,6 +94,7 @@ impl Owner {
     fn may_commit_here(&self, state: &State, session: SessionId) -> bool {
         let wished = |member: &Member| member.syncs.front().is_some_and(|sync| sync.seq <= member.applied);
         let calm = matches!(state.phase, Phase::Open) && state.stop.is_none() && !state.reaping;
+        let calm = calm && !Failpoint::CommitFirst.is_armed();
         let free = state.dirty && !state.wanted && state.committing.is_none();
         calm && free
             && state.members.get(&session).is_some_and(wished)
@@ -106,6 +108,9 @@ impl Owner {
         let Some(member) = state.members.get_mut(&session) else { return };
         if !open || member.syncs.front().is_none_or(|sync| sync.seq > member.applied) {
             return;
+        }
+        if Failpoint::CommitFirst.is_armed() {
+            return member.acknowledge_early();
         }
         if state.dirty {
             self.demand_commit(state);

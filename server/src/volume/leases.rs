@@ -36,6 +36,7 @@ use holdfast_proto::lease::Question;
 pub(super) use self::ahead::Emptying;
 pub(super) use self::needs::Needed;
 use super::{Guard, Owner, Phase, State};
+use crate::failpoint::Failpoint;
 use crate::session::Outbound;
 
 /// Time between two looks at what time has made meaningless.
@@ -96,6 +97,11 @@ impl Leases {
     /// After a restart a session says what it has; false: that cannot be.
     pub(super) fn reclaim(&mut self, session: SessionId, held: &[(Target, Mode)]) -> bool {
         self.table.reclaim(session, held)
+    }
+
+    /// A session is believed to have a lease, whoever else has one: what must never be ([`super::unfenced`]).
+    pub(super) fn believe(&mut self, session: SessionId, ino: InodeId) {
+        self.table.born(session, ino);
     }
 
     /// What a session says now is as of this grant.
@@ -238,6 +244,9 @@ impl Owner {
             }
         }
         let Some(member) = state.members.get_mut(&session) else { return Ok(needed) };
+        if Failpoint::Recall.is_armed() {
+            return Ok(needed);
+        }
         if member.cleared.take().is_some_and(|cleared| cleared == needed.claim) || needed.claim.is_empty() {
             return Ok(needed);
         }

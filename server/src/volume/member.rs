@@ -125,6 +125,8 @@ pub(super) struct Member {
     /// During recovery: the last operation that it will re-send, once it has said so.
     pub(super) pending_until: Option<Seq>,
     pub(super) goodbye: bool,
+    /// Its lease was over, and it was not fenced as it must be ([`super::unfenced`]).
+    pub(super) spared: bool,
 }
 
 impl Member {
@@ -171,6 +173,7 @@ impl Member {
             questions: HashMap::new(),
             pending_until: None,
             goodbye: false,
+            spared: false,
         }
     }
 
@@ -307,6 +310,15 @@ impl Member {
     /// A wish was fulfilled; it is said as soon as its operations are answered.
     pub(super) fn sync_done(&mut self, sync: Sync) {
         self.syncs_done.push_back(sync);
+    }
+
+    /// Says that all that is applied is on disk, which it is not ([`crate::failpoint`]).
+    pub(super) fn acknowledge_early(&mut self) {
+        while let Some(sync) = self.take_sync() {
+            self.sync_done(sync);
+        }
+        self.durable = self.applied;
+        self.tell_durable();
     }
 
     /// The oldest operation of the queue, if it is there to be applied now.

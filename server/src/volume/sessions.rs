@@ -235,6 +235,7 @@ impl Owner {
             Self::send(state, session, Outbound::Invalidate { id: message.id, what: message.what });
         }
         self.recall_again(state, session);
+        self.spared_returns(state, session, &hello.leases);
         self.consider_complete(state, session);
         self.pump(state, session);
         Ok(())
@@ -259,6 +260,9 @@ impl Owner {
     /// A session goes: its record first. What it held goes when that is on disk
     /// ([`Self::conclude`]), so that no crash can bring it back beside its successors.
     pub(super) fn leave(&self, state: &mut State, session: SessionId, why: Leave) {
+        if self.spares(state, session, why) {
+            return;
+        }
         let Some(member) = state.members.get_mut(&session).filter(|member| !member.is_leaving()) else { return };
         member.standing = Standing::Leaving(why);
         member.queue.clear();

@@ -55,7 +55,8 @@ fn words_that_name_files_become_absolute() {
 
 #[test]
 fn sloppy_means_that_unknown_words_are_dropped() {
-    assert!(["ro", "timeout=5", "_netdev", "x-systemd.automount"].into_iter().all(is_known));
+    let known = ["ro", "hard", "soft", "timeout=5", "cache-size=1GiB", "_netdev", "x-systemd.automount"];
+    assert!(known.into_iter().all(is_known));
     assert!(!is_known("vers=4"));
 }
 

@@ -113,9 +113,17 @@ impl Remote {
     /// Waits for something of the session.
     ///
     /// # Errors
-    /// Its own; `Posix(Interrupted)` by Ctrl-C.
+    /// Its own; `Posix(Interrupted)` by Ctrl-C; `Timeout`: nothing is heard of the server.
     pub(super) fn wait<T>(&self, future: impl Future<Output = CoreResult<T>>) -> CoreResult<T> {
-        wait(&self.runtime, &self.stop, future)
+        let patience = self.session.patience();
+        let patient = async move {
+            tokio::select! {
+                biased;
+                result = future => result,
+                error = patience => Err(error),
+            }
+        };
+        wait(&self.runtime, &self.stop, patient)
     }
 
     /// Leaves. All that was done is on the server's disk afterwards.

@@ -60,6 +60,31 @@ fn an_operation_is_kept_until_answered_and_durable() {
 }
 
 #[test]
+fn what_was_never_sent_can_be_taken_back() {
+    let mut log = log(Limits { bytes: 3000, ops: 10 }, [unlink(1), write(2, 2000), unlink(3)]);
+    assert_eq!(send(&mut log), [1, 2]);
+    let weight = log.weight();
+    assert!(!log.take_back(Seq(1)) && !log.take_back(Seq(2)) && !log.take_back(Seq(4)));
+    assert_eq!(log.push(Caller::default(), write(4, 2000), None, Some(4)), Seq(4));
+    assert_eq!(log.push(Caller::default(), Op::Close { ino: InodeId(5) }, None, Some(5)), Seq(5));
+    assert!(log.take_back(Seq(4)) && !log.take_back(Seq(5)));
+    assert_eq!(log.weight() - weight, 2 * (weight - 2000) / 3);
+    // It has no effect and keeps its number, also after a break.
+    log.rewind();
+    for seq in 1..=2 {
+        log.durable(Seq(seq));
+    }
+    assert_eq!(send(&mut log), [1, 2]);
+    for seq in 1..=2 {
+        answer(&mut log, seq);
+    }
+    assert_eq!(send(&mut log), [3, 4, 5]);
+    assert!(matches!(log.entry(Seq(4)).unwrap().op, Op::Close { ino: InodeId(u64::MAX) }));
+    assert_eq!(answer(&mut log, 4), Answered::First(None));
+    assert_eq!(log.wreck().lost.into_iter().collect::<Vec<_>>(), [InodeId(3)]);
+}
+
+#[test]
 fn a_rewind_sends_everything_again_with_its_place_in_the_volume() {
     let mut log = log(ROOMY, [unlink(1), unlink(1), unlink(1)]);
     send(&mut log);

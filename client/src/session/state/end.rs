@@ -8,15 +8,6 @@ use holdfast_core::session::BootTime;
 use super::{Leaving, OpWaiter, Phase, State, closed};
 
 impl State {
-    /// Whether somebody waits for the server.
-    pub(crate) fn is_waited_for(&self) -> bool {
-        self.log.has_unanswered()
-            || self.syncs.is_waiting()
-            || self.locks.is_waiting()
-            || self.questions.is_waiting()
-            || !self.parked.is_empty()
-    }
-
     /// The session is lost. Everybody who waits is told `error`; a new session begins under a new
     /// id, with the same files open. The inodes that lost something.
     pub(crate) fn lose(&mut self, new_session: SessionId, error: &dyn Fn() -> Error) -> Vec<InodeId> {

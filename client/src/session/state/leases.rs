@@ -23,11 +23,16 @@ pub(super) struct Parked {
 
 impl State {
     /// Asks a question; its place is behind everything that was submitted.
-    pub(crate) fn ask(&mut self, question: Question, waiter: AnswerWaiter) -> Result<()> {
+    pub(crate) fn ask(&mut self, question: Question, waiter: AnswerWaiter) -> Result<u64> {
         self.check_open()?;
-        self.questions.ask(question, waiter);
+        let id = self.questions.ask(question, waiter);
         self.say_questions();
-        Ok(())
+        Ok(id)
+    }
+
+    /// Nobody waits for its answer any more.
+    pub(crate) fn give_up_question(&mut self, id: u64) {
+        self.questions.give_up(id);
     }
 
     /// What was asked under a number on this stream, and behind which operation.

@@ -1,4 +1,4 @@
-//! Sessions that the server gave up, volumes that are gone, patience that ends.
+//! Sessions that the server gave up, volumes that are gone.
 
 use super::*;
 
@@ -98,43 +98,6 @@ async fn a_volume_that_is_gone_ends_the_session() {
     assert_eq!(submit(&session, create(b"b")).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(session.getattr(FILE).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert!(session.close().await.is_err());
-}
-
-#[tokio::test]
-async fn a_soft_session_gives_up() {
-    let fake = Fake::start().await;
-    let options = SessionOptions { patience: Patience::Soft(Duration::from_millis(80)), ..SessionOptions::default() };
-    let (session, told) = open_with(&fake, options).await;
-    submit(&session, create(b"a")).await.unwrap();
-    fake.cheer(|mood| mood.refuse = Some(ErrorKind::Unavailable));
-    fake.cut();
-    let read = session.getattr(FILE);
-    let wait = submit(&session, create(b"b"));
-    assert_eq!(wait.await.unwrap_err().kind(), ErrorKind::Timeout);
-    assert_eq!(read.await.unwrap_err().kind(), ErrorKind::Timeout);
-    assert_eq!(told.lost.lock().len(), 1);
-    fake.cheer(|mood| mood.refuse = None);
-    // Nobody waits meanwhile, so patience does not end however long this takes.
-    soon(|| session.stats().connected).await;
-    submit(&session, create(b"c")).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_hard_session_does_not_give_up() {
-    let fake = Fake::start().await;
-    fake.cheer(|mood| mood.lease_ms = Some(300));
-    let session = open(&fake).await;
-    fake.cheer(|mood| mood.refuse = Some(ErrorKind::Unavailable));
-    fake.cut();
-    let mut wait = Box::pin(submit(&session, create(b"a")));
-    // Longer than the lease: only the server's word counts.
-    for _ in 0..6 {
-        assert!(tokio::time::timeout(Duration::from_millis(60), &mut wait).await.is_err());
-    }
-    assert!(!session.is_trusted());
-    fake.cheer(|mood| (mood.refuse, mood.lease_ms) = (None, None));
-    wait.await.unwrap();
-    assert_eq!(session.stats().losses, 0);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use holdfast_core::error::PosixError;
 
 use super::shape::{lock_out, lock_request};
 use super::{Call, Dispatcher};
+use crate::errno;
 use crate::fs::{LockRequest, LockWait, Outcome, Reply};
 use crate::fuse::decode::Lock;
 use crate::fuse::task;
@@ -26,12 +27,14 @@ impl Dispatcher {
         let Reply::Later(mut future) = reply else { return self.done(call, reply) };
         call.answer.asks();
         let mut wait = self.inflight.enter(call.answer.unique());
+        let patience = self.fs.session().patience();
         task::start(&self.runtime, async move {
             let thread = call.thread;
             tokio::select! {
                 biased;
                 outcome = &mut future => return call.finish(outcome, |(), answer| answer.done()),
                 () = wait.killed(thread) => call.answer.error(PosixError::Interrupted),
+                error = patience => call.answer.error(errno::answer(&error)),
                 () = is_leaving(thread) => call.answer.done(),
             }
             // Nobody is there to be told.

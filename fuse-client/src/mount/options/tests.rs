@@ -20,7 +20,6 @@ fn the_last_of_two_that_contradict_counts() {
     assert!(!MountOptions::parse("exclusive,shared").unwrap().exclusive);
     assert_eq!(MountOptions::parse("nosuid,suid").unwrap().suid, Some(true));
     assert_eq!(MountOptions::parse("noexec,exec").unwrap().flags, MsFlags::empty());
-    assert_eq!(MountOptions::parse("soft,hard").unwrap().patience, Patience::Hard);
 }
 
 #[test]
@@ -28,9 +27,27 @@ fn soft_mounts_have_a_timeout() {
     assert_eq!(MountOptions::parse("soft").unwrap().patience, Patience::Soft(SOFT_TIMEOUT_DEFAULT));
     let options = MountOptions::parse("timeout=5,soft").unwrap();
     assert_eq!(options.patience, Patience::Soft(Duration::from_secs(5)));
-    assert!(error("timeout=5").contains("soft"));
-    assert!(error("soft,timeout=0").contains("timeout=0"));
-    assert!(error("soft,timeout=soon").contains("timeout=soon"));
+    for (time, secs) in [("1", 1), ("90s", 90), ("5m", 300), ("5min", 300), ("24h", 86_400)] {
+        let options = MountOptions::parse(&format!("soft,timeout={time}")).unwrap();
+        assert_eq!(options.patience, Patience::Soft(Duration::from_secs(secs)), "{time}");
+    }
+    for bad in ["0", "soon", "", "s", "25h", "5ms", "-1", "1.5", "99999999999999999999h"] {
+        let error = error(&format!("soft,timeout={bad}"));
+        assert!(error.contains(&format!("timeout={bad}")) && error.contains("1s to 24h"), "{error}");
+    }
+}
+
+#[test]
+fn who_waits_how_long_is_said_without_contradiction() {
+    assert_eq!(MountOptions::parse("hard").unwrap().patience, Patience::Hard);
+    for both in ["soft,hard", "hard,soft", "soft,timeout=5,hard"] {
+        assert!(error(both).contains("contradict"), "{both}");
+    }
+    for alone in ["timeout=5", "hard,timeout=5"] {
+        assert!(error(alone).contains("only together with soft"), "{alone}");
+    }
+    // NFS counts tenths of seconds.
+    assert!(error("soft,timeo=600").contains("timeout=30s"));
 }
 
 #[test]
