@@ -28,8 +28,6 @@ const PROCESSES: usize = 2;
 struct Plan {
     /// A defect that is built in.
     defect: Option<&'static str>,
-    /// A step that the server leaves out.
-    failpoint: Option<&'static str>,
 }
 
 /// What came of a seed.
@@ -68,9 +66,6 @@ impl Outcome {
 fn play(seed: u64, plan: Plan) -> Outcome {
     let mut command = Command::new(env!("CARGO_BIN_EXE_simulate"));
     command.arg(seed.to_string()).args(plan.defect).env_remove("HOLDFAST_FAILPOINTS").stdin(Stdio::null());
-    if let Some(failpoint) = plan.failpoint {
-        command.env("HOLDFAST_FAILPOINTS", failpoint);
-    }
     let output = command.output().unwrap();
     let line = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let value = serde_json::from_str(&line).unwrap_or_else(|error| {
@@ -161,12 +156,12 @@ fn a_seed_is_always_the_same_history() {
     assert_eq!(histories.len(), 25, "different seeds are the same history");
 }
 
-/// Plays seeds until one shows a violation.
+/// Plays seeds until one shows a violation that is none of those that are there anyway.
 #[track_caller]
 fn must_find(what: &str, count: usize, plan: Plan) {
     let found = Mutex::new(None);
     each(seed_of(what, QUICK_SEED), count, plan, |outcome| {
-        let violations = outcome.violations();
+        let violations = if outcome.is_seen_too_early() { Vec::new() } else { outcome.violations() };
         let mut found = found.lock().unwrap();
         *found = found.take().or_else(|| violations.into_iter().next());
         found.is_none()
@@ -178,10 +173,10 @@ fn must_find(what: &str, count: usize, plan: Plan) {
 
 #[test]
 fn a_clock_that_stands_still_is_found() {
-    must_find("a lease that never ends", 300, Plan { defect: Some("clock-stands"), ..Plan::default() });
+    must_find("a lease that never ends", 300, Plan { defect: Some("clock-stands") });
 }
 
 #[test]
-fn a_segment_that_is_not_synced_is_found() {
-    must_find("a sync left out", 300, Plan { failpoint: Some("segment-sync"), ..Plan::default() });
+fn a_disk_that_does_not_sync_is_found() {
+    must_find("a sync that does nothing", 300, Plan { defect: Some("disk-lies") });
 }

@@ -8,7 +8,8 @@
 //!
 //! One process plays one seed, since some things count through the life of a process. `tests/sim` plays many;
 //! by hand, `simulate SEED` plays one, with the log of everybody when `RUST_LOG` says so, on the simulation's
-//! own time. `HOLDFAST_FAILPOINTS` has the server leave something out, as `holdfastd` does.
+//! own time. `HOLDFAST_FAILPOINTS` has the server leave something out, as `holdfastd` does; a second argument
+//! builds a defect into what is below it.
 //!
 //! Prints one line of JSON. Ends with 0: no violation; 1: there is one; 2: it was asked for something else.
 #![expect(clippy::unwrap_used, reason = "a failed step of a test fails the test")]
@@ -23,6 +24,7 @@ mod server;
 mod world;
 
 use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let (seed, defect) = match &arguments[..] {
         [seed] => (seed, None),
         [seed, defect] if defect == "clock-stands" => (seed, Some(Defect::ClockStands)),
+        [seed, defect] if defect == "disk-lies" => (seed, Some(Defect::DiskLies)),
         _ => return usage(),
     };
     let Ok(seed) = seed.parse() else { return usage() };
@@ -45,7 +48,13 @@ fn main() -> ExitCode {
         eprintln!("simulate: {error}");
         return ExitCode::from(2);
     }
-    let outcome = run(seed, Plan { defect });
+    // Made here, where randomness is the machine's: the same seed may be played beside this. In memory, where
+    // that is, syncing a few small files is quick.
+    let place = PathBuf::from("/dev/shm");
+    let place = if place.is_dir() { place } else { env::temp_dir() };
+    let dir = tempfile::Builder::new().prefix("holdfast-sim-").tempdir_in(place).unwrap();
+    let outcome = run(seed, Plan { defect }, dir.path().to_owned());
+    drop(dir);
     let line = json!({
         "seed": seed,
         "faults": outcome.faults,
@@ -61,6 +70,6 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: simulate SEED [clock-stands]");
+    eprintln!("usage: simulate SEED [clock-stands|disk-lies]");
     ExitCode::from(2)
 }

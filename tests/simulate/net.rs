@@ -86,6 +86,13 @@ impl Net {
         self.each(Some(host), |half| half.held = false);
     }
 
+    /// What has arrived until now does not count.
+    pub(crate) fn begin_trace(&self) {
+        let mut state = self.lock();
+        state.bytes = 0;
+        state.trace = DefaultHasher::new();
+    }
+
     /// Bytes that have arrived, and a figure that is another one when anything else has, or at another time.
     pub(crate) fn trace(&self) -> (u64, u64) {
         let state = self.lock();

@@ -13,7 +13,6 @@ use holdfast_server::store::{SharedMemory, StoreOptions};
 use holdfast_server::stores::Committer;
 use holdfast_tests::random::Random;
 use std::sync::Mutex;
-use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
@@ -28,7 +27,7 @@ const HEARTBEAT: Duration = Duration::from_millis(400);
 pub(crate) struct ServerHost {
     net: Net,
     disk: Disk,
-    dir: TempDir,
+    dir: PathBuf,
     random: Random,
     running: Option<Running>,
 }
@@ -51,13 +50,9 @@ pub(crate) enum End {
 }
 
 impl ServerHost {
-    /// A host with an empty disk.
-    pub(crate) fn new(net: &Net, random: Random) -> Self {
-        // What it keeps beside its volumes is a few small files; in memory, where that is, syncing them is quick.
-        let place = PathBuf::from("/dev/shm");
-        let place = if place.is_dir() { place } else { std::env::temp_dir() };
-        let dir = tempfile::Builder::new().prefix("holdfast-sim-").tempdir_in(place).unwrap();
-        Self { net: net.clone(), disk: Disk::default(), dir, random, running: None }
+    /// A host with an empty disk. What the server keeps beside its volumes, a few small files, is in `dir`.
+    pub(crate) fn new(net: &Net, random: Random, dir: PathBuf, disk: Disk) -> Self {
+        Self { net: net.clone(), disk, dir, random, running: None }
     }
 
     /// Starts a server, which then takes connections.
@@ -82,7 +77,7 @@ impl ServerHost {
         }));
         let stores = Arc::new(Plugged(Arc::clone(&plug)));
         let components = Components { clock: Arc::new(SystemClock), fatal, stores, committer };
-        let mut config = Config::local(self.dir.path());
+        let mut config = Config::local(&self.dir);
         config.lease = LeaseTimes { lease: LEASE, heartbeat: HEARTBEAT };
         let server = run_on(config, components, UnboundedReceiverStream::new(self.net.listen())).await?;
         self.running = Some(Running { server, plug, died: dies });

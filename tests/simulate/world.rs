@@ -1,5 +1,6 @@
 //! One simulation: a server and three hosts with two programs each, some faults, and what came of it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::determinism::simulate;
+use crate::disk::Disk;
 use crate::host::{Host, make_volume};
 use crate::log::Log;
 use crate::net::Net;
@@ -31,6 +33,8 @@ const SLEEP: Duration = Duration::from_secs(3600);
 pub(crate) enum Defect {
     /// The clock that a host's leases are timed with stands still.
     ClockStands,
+    /// The server's disk does not sync its segments.
+    DiskLies,
 }
 
 /// What a simulation is like.
@@ -66,11 +70,11 @@ enum Fault {
     Death { silent: bool },
 }
 
-/// Runs the simulation of a seed.
-pub(crate) fn run(seed: u64, plan: Plan) -> Outcome {
+/// Runs the simulation of a seed. The server may use an empty directory.
+pub(crate) fn run(seed: u64, plan: Plan, dir: PathBuf) -> Outcome {
     simulate(seed, move || async move {
         let begun = Instant::now();
-        let mut world = World::new(seed, plan);
+        let mut world = World::new(seed, plan, dir);
         let ended = timeout(TIME_MAX, world.play()).await;
         match ended {
             Ok(Ok(())) => {}
@@ -104,10 +108,11 @@ fn because(what: &'static str) -> impl Fn(Error) -> String {
 }
 
 impl World {
-    fn new(seed: u64, plan: Plan) -> Self {
+    fn new(seed: u64, plan: Plan, dir: PathBuf) -> Self {
         let mut random = Random::new(seed);
         let net = Net::new(HOSTS + 1, Random::new(random.bits()));
-        let server = ServerHost::new(&net, Random::new(random.bits()));
+        let disk = if plan.defect == Some(Defect::DiskLies) { Disk::that_lies() } else { Disk::default() };
+        let server = ServerHost::new(&net, Random::new(random.bits()), dir, disk);
         let victim = random.index(HOSTS);
         let (hosts, fence, log, outcome) = (Vec::new(), Arc::default(), Log::default(), Outcome::default());
         Self { plan, random, net, server, hosts, victim, fence, log, outcome }
@@ -116,6 +121,8 @@ impl World {
     async fn play(&mut self) -> Result<(), String> {
         self.server.start().await.map_err(because("the server does not start"))?;
         make_volume(&self.net, HOSTS).await.map_err(because("the volume cannot be made"))?;
+        // It was also asked how much room there is, and that is the machine's.
+        self.net.begin_trace();
         for host in 0..HOSTS {
             let mounted = Host::mount(&self.net, host).await.map_err(because("a mount fails"))?;
             self.hosts.push(Some(mounted));
@@ -195,8 +202,10 @@ impl World {
 
     fn pick(&mut self) -> Fault {
         let victim_lives = self.hosts[self.victim].is_some();
-        if self.plan.defect.is_some() {
-            return Fault::CutForLong;
+        match self.plan.defect {
+            Some(Defect::ClockStands) => return Fault::CutForLong,
+            Some(Defect::DiskLies) => return Fault::Server(End::PowerLost),
+            None => {}
         }
         match self.random.below(if victim_lives { 12 } else { 6 }) {
             0 => Fault::Server(End::Stopped),
@@ -228,8 +237,8 @@ impl World {
             }
             Fault::CutForLong => {
                 self.begin_fence();
-                let defect = self.plan.defect.and(self.hosts[self.victim].as_ref());
-                defect.iter().for_each(|host| host.clock.stop());
+                let stands = self.plan.defect == Some(Defect::ClockStands);
+                self.hosts[self.victim].iter().filter(|_| stands).for_each(|host| host.clock.stop());
                 self.cut(self.victim, LEASE * 2).await;
             }
             Fault::Reset => {
