@@ -59,7 +59,6 @@ pub use options::{Applied, LeaseEvents, Patience, SessionEvents, SessionInfo, Se
 pub use outcome::Outcome;
 pub use state::{Answering, Foretold};
 
-use patience::is_timeout;
 use shared::{Channels, Shared, new_session_id};
 use state::{StageJob, State};
 
@@ -207,11 +206,7 @@ impl Session {
         let asked = shared.update(|state| state.ask(question, waiter));
         async move {
             let id = asked?;
-            let result = shared.patiently(async { answer.await.unwrap_or_else(|_| Err(lost())) }).await;
-            if is_timeout(&result) {
-                shared.update(|state| state.give_up_question(id));
-            }
-            result
+            shared.answer(answer, |state| state.give_up_question(id)).await
         }
     }
 

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use bytes::Bytes;
-use holdfast_client::session::{InvalidateDone, Session, SessionEvents, SessionOptions};
-use holdfast_client::{Endpoint, Invalidation, LeaseEvents, Token, VolumeRef};
+use holdfast_client::session::{Session, SessionOptions};
+use holdfast_client::{Endpoint, Token, VolumeRef};
 use holdfast_core::attr::{Attr, FileKind, Mode, SetAttr, SetTime};
 use holdfast_core::error::Error;
 use holdfast_core::id::InodeId;
@@ -22,6 +22,7 @@ use holdfast_fuse::errno::errno;
 use holdfast_fuse::fs::{Created, FileSystem, Handle, Node, RenameFlags, Reply, Thread};
 use holdfast_fuse::memory::Memory;
 use holdfast_tests::cluster::Cluster;
+use holdfast_tests::hears::Hears;
 use holdfast_tests::model::harness::Driver;
 use holdfast_tests::model::step::{Access, Allocate, Answer, Outcome, Path, Rename, Step, Time, fill};
 use holdfast_tests::wait;
@@ -36,34 +37,6 @@ fn own_thread() -> Thread {
     Thread(nix::unistd::gettid().as_raw().unsigned_abs())
 }
 
-/// Nothing is cached here, so there is nothing to drop; but a lost session is a failure.
-#[derive(Default)]
-struct NoCache {
-    losses: AtomicUsize,
-}
-
-/// What one session hears.
-struct Hears {
-    events: Arc<NoCache>,
-    memory: Arc<Memory>,
-}
-
-impl SessionEvents for Hears {
-    fn invalidate(&self, _what: Invalidation, done: InvalidateDone) {
-        done.confirm();
-    }
-
-    fn leases(&self) -> &dyn LeaseEvents {
-        &*self.memory
-    }
-
-    fn session_lost(&self, lost: &[InodeId]) {
-        eprintln!("a session was lost, and with it {lost:?}");
-        self.memory.lost();
-        self.events.losses.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Open {
     node: Node,
@@ -76,7 +49,7 @@ struct Open {
 /// A driver for the model: file systems over sessions with one volume.
 pub(crate) struct Kernel {
     pub(crate) clients: Vec<FileSystem>,
-    events: Arc<NoCache>,
+    losses: Arc<AtomicUsize>,
     open: HashMap<(usize, usize), Open>,
     cluster: Rc<RefCell<Cluster>>,
     runtime: Runtime,
@@ -101,17 +74,17 @@ impl Kernel {
         let mut endpoint = Endpoint::plain(cluster.borrow().address().parse().unwrap());
         endpoint.token = Some(Token::new(token).unwrap());
         let name = VolumeRef::Name(volume.parse().unwrap());
-        let events = Arc::new(NoCache::default());
+        let losses = Arc::<AtomicUsize>::default();
         let open = || {
             let memory = Arc::<Memory>::default();
-            let hears = Arc::new(Hears { events: Arc::clone(&events), memory: Arc::clone(&memory) });
+            let hears = Arc::new(Hears { losses: Arc::clone(&losses), memory: Arc::clone(&memory) });
             let session = Session::open(&endpoint, &name, SessionOptions::default(), hears);
             let session = runtime.block_on(async { tokio::time::timeout(wait::SOON, session).await });
             let session = session.unwrap_or_else(|_| panic!("no session after {:?}", wait::SOON))?;
             Ok::<_, Error>(FileSystem::new(session, InodeId::ROOT, memory))
         };
         let clients = (0..clients).map(|_| open()).collect::<Result<_, Error>>()?;
-        Ok(Self { clients, events, open: HashMap::new(), cluster: Rc::clone(cluster), runtime })
+        Ok(Self { clients, losses, open: HashMap::new(), cluster: Rc::clone(cluster), runtime })
     }
 
     /// Closes the sessions.
@@ -119,7 +92,7 @@ impl Kernel {
     /// # Errors
     /// When one was lost, or could not be closed.
     pub(crate) fn end(&mut self) -> Result<(), String> {
-        let before = self.events.losses.swap(0, Ordering::Relaxed);
+        let before = self.losses.swap(0, Ordering::Relaxed);
         let mut failed = Vec::new();
         for client in std::mem::take(&mut self.clients) {
             let session = client.session().clone();
@@ -129,7 +102,7 @@ impl Kernel {
                 failed.push(format!("a session could not be closed: {closed:?}"));
             }
         }
-        let closing = self.events.losses.swap(0, Ordering::Relaxed);
+        let closing = self.losses.swap(0, Ordering::Relaxed);
         if (before, closing) != (0, 0) {
             failed.push(format!("{before} sessions were lost, and {closing} while they were closed"));
         }

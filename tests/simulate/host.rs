@@ -6,15 +6,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use holdfast_client::session::{InvalidateDone, Session, SessionEvents, SessionOptions};
-use holdfast_client::{BootClock, Client, Clock, Endpoint, Invalidation, LeaseEvents, ServerAddress, VolumeRef};
+use holdfast_client::session::{Session, SessionOptions};
+use holdfast_client::{BootClock, Client, Clock, Endpoint, ServerAddress, VolumeRef};
 use holdfast_core::error::Result;
 use holdfast_core::id::InodeId;
 use holdfast_core::name::VolumeName;
 use holdfast_core::session::BootTime;
 use holdfast_core::volume::{MountPolicy, Quota, VolumeSpec};
 use holdfast_fuse::fs::FileSystem;
-use holdfast_fuse::memory::Memory;
+use holdfast_tests::hears::Hears;
 
 use crate::net::{FromHost, Net};
 
@@ -50,28 +50,6 @@ impl Clock for HostClock {
     fn now(&self) -> BootTime {
         let Skew { ahead, stands_at } = *self.0.lock().unwrap();
         stands_at.unwrap_or_else(|| BootTime(BootClock.now().0 + ahead))
-    }
-}
-
-/// What a session hears. Nothing but its memory caches anything here.
-#[derive(Default)]
-struct Hears {
-    memory: Arc<Memory>,
-    losses: Arc<AtomicUsize>,
-}
-
-impl SessionEvents for Hears {
-    fn invalidate(&self, _what: Invalidation, done: InvalidateDone) {
-        done.confirm();
-    }
-
-    fn leases(&self) -> &dyn LeaseEvents {
-        &*self.memory
-    }
-
-    fn session_lost(&self, _lost: &[InodeId]) {
-        self.memory.lost();
-        self.losses.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
-use world::{Defect, Plan, run};
+use world::{Defect, run};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     let place = PathBuf::from("/dev/shm");
     let place = if place.is_dir() { place } else { env::temp_dir() };
     let dir = tempfile::Builder::new().prefix("holdfast-sim-").tempdir_in(place).unwrap();
-    let outcome = run(seed, Plan { defect }, dir.path().to_owned());
+    let outcome = run(seed, defect, dir.path().to_owned());
     drop(dir);
     let line = json!({
         "seed": seed,

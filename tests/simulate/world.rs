@@ -37,12 +37,6 @@ pub(crate) enum Defect {
     DiskLies,
 }
 
-/// What a simulation is like.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Plan {
-    pub(crate) defect: Option<Defect>,
-}
-
 /// What came of a simulation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome {
@@ -71,10 +65,10 @@ enum Fault {
 }
 
 /// Runs the simulation of a seed. The server may use an empty directory.
-pub(crate) fn run(seed: u64, plan: Plan, dir: PathBuf) -> Outcome {
+pub(crate) fn run(seed: u64, defect: Option<Defect>, dir: PathBuf) -> Outcome {
     simulate(seed, move || async move {
         let begun = Instant::now();
-        let mut world = World::new(seed, plan, dir);
+        let mut world = World::new(seed, defect, dir);
         let ended = timeout(TIME_MAX, world.play()).await;
         match ended {
             Ok(Ok(())) => {}
@@ -91,7 +85,7 @@ pub(crate) fn run(seed: u64, plan: Plan, dir: PathBuf) -> Outcome {
 }
 
 struct World {
-    plan: Plan,
+    defect: Option<Defect>,
     random: Random,
     net: Net,
     server: ServerHost,
@@ -108,14 +102,14 @@ fn because(what: &'static str) -> impl Fn(Error) -> String {
 }
 
 impl World {
-    fn new(seed: u64, plan: Plan, dir: PathBuf) -> Self {
+    fn new(seed: u64, defect: Option<Defect>, dir: PathBuf) -> Self {
         let mut random = Random::new(seed);
         let net = Net::new(HOSTS + 1, Random::new(random.bits()));
-        let disk = if plan.defect == Some(Defect::DiskLies) { Disk::that_lies() } else { Disk::default() };
+        let disk = if defect == Some(Defect::DiskLies) { Disk::that_lies() } else { Disk::default() };
         let server = ServerHost::new(&net, Random::new(random.bits()), dir, disk);
         let victim = random.index(HOSTS);
         let (hosts, fence, log, outcome) = (Vec::new(), Arc::default(), Log::default(), Outcome::default());
-        Self { plan, random, net, server, hosts, victim, fence, log, outcome }
+        Self { defect, random, net, server, hosts, victim, fence, log, outcome }
     }
 
     async fn play(&mut self) -> Result<(), String> {
@@ -202,7 +196,7 @@ impl World {
 
     fn pick(&mut self) -> Fault {
         let victim_lives = self.hosts[self.victim].is_some();
-        match self.plan.defect {
+        match self.defect {
             Some(Defect::ClockStands) => return Fault::CutForLong,
             Some(Defect::DiskLies) => return Fault::Server(End::PowerLost),
             None => {}
@@ -237,7 +231,7 @@ impl World {
             }
             Fault::CutForLong => {
                 self.begin_fence();
-                let stands = self.plan.defect == Some(Defect::ClockStands);
+                let stands = self.defect == Some(Defect::ClockStands);
                 self.hosts[self.victim].iter().filter(|_| stands).for_each(|host| host.clock.stop());
                 self.cut(self.victim, LEASE * 2).await;
             }

@@ -10,6 +10,7 @@ pub mod cgroup;
 pub mod clocks;
 pub mod cluster;
 pub mod command;
+pub mod hears;
 pub mod host;
 pub mod journal;
 pub mod linear;

@@ -7,8 +7,7 @@ use holdfast_core::error::{Error, ErrorKind, PosixError, Result};
 use holdfast_core::id::InodeId;
 use tokio::sync::oneshot;
 
-use crate::session::patience::is_timeout;
-use crate::session::{Session, lost};
+use crate::session::Session;
 
 impl Session {
     /// Waits until everything submitted before the call, and everything that others had applied,
@@ -22,11 +21,7 @@ impl Session {
         let asked = shared.update(|state| state.sync(waiter));
         async move {
             let id = asked?;
-            let result = shared.patiently(async { done.await.unwrap_or_else(|_| Err(lost())) }).await;
-            if is_timeout(&result) {
-                shared.update(|state| state.give_up_sync(id));
-            }
-            result
+            shared.answer(done, |state| state.give_up_sync(id)).await
         }
     }
 

@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::session::BootTime;
+use tokio::sync::oneshot;
 
-use crate::session::Session;
 use crate::session::options::Patience;
 use crate::session::shared::Shared;
+use crate::session::state::State;
+use crate::session::{Session, lost};
 
 /// Whether patience has ended, or the server says that its own has.
 pub(crate) fn is_timeout<T>(result: &Result<T>) -> bool {
@@ -41,6 +43,19 @@ impl Shared {
             result = work => result,
             error = self.patience_ends(began) => Err(error),
         }
+    }
+
+    /// Waits for an answer as long as patience lasts, and then gives it up.
+    pub(crate) async fn answer<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T>>,
+        give_up: impl FnOnce(&mut State),
+    ) -> Result<T> {
+        let result = self.patiently(async { answer.await.unwrap_or_else(|_| Err(lost())) }).await;
+        if is_timeout(&result) {
+            self.update(give_up);
+        }
+        result
     }
 
     /// Something was heard of the server.

@@ -9,25 +9,21 @@ use std::time::Duration;
 use holdfast_core::error::{Error, ErrorKind, Result};
 use holdfast_core::id::SegmentId;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::ledger::Ledger;
 use super::plan::{Disk, Plan, Segment, has_lost};
 use crate::clock::Clock;
-use crate::integrity::pace::Pace;
+use crate::integrity::pace::{self, Pace};
 use crate::offload::blocking;
 use crate::store::{InUse, Live, Relocated, batch_end, bytes_needed};
 use crate::volume::Visit;
 
 /// Extents that are kept in memory at a time, 80 bytes each.
 const EXTENTS_MAX: usize = 256 << 10;
-/// Time between two looks at whether it is to end.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Time between two looks at whether something is durable.
+
+/// Time between two looks at whether the disk has caught up.
 const TRY_AGAIN: Duration = Duration::from_millis(5);
-/// How long a commit may take.
-const DURABLE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What a pass is given.
 pub(super) struct Job {
@@ -156,14 +152,7 @@ impl Pass {
         if self.plan.tight {
             return Ok(());
         }
-        let mut wait = self.pace.took(bytes, self.shared.clock.boot());
-        while !wait.is_zero() {
-            self.shared.go_on()?;
-            let step = wait.min(LOOK_EVERY);
-            tokio::time::sleep(step).await;
-            wait -= step;
-        }
-        Ok(())
+        pace::rest(self.pace.took(bytes, self.shared.clock.boot()), || self.shared.go_on()).await
     }
 
     async fn until_freed(&mut self, victim: Segment) -> Result<()> {
@@ -174,14 +163,8 @@ impl Pass {
             shared.visit.compacted(true);
             Ok(mark)
         });
-        let mark = mark.await?;
-        let patience = Instant::now() + DURABLE_TIME_MAX;
-        while !self.shared.visit.store().is_durable(mark) {
-            self.shared.go_on()?;
-            if Instant::now() >= patience {
-                return Err(Error::new(ErrorKind::Timeout, "what was moved does not become durable"));
-            }
-            tokio::time::sleep(TRY_AGAIN).await;
+        if !self.shared.visit.until_durable(mark.await?, || self.shared.go_on()).await? {
+            return Err(Error::new(ErrorKind::Timeout, "what was moved does not become durable"));
         }
         let name = self.shared.visit.name();
         match self.shared.visit.store().segment_account(victim.id) {

@@ -26,8 +26,6 @@ const ROUNDS_MAX: usize = 8;
 const GIVE_BACK_TIME_MAX: Duration = Duration::from_secs(10);
 /// Time between two tries.
 const TRY_AGAIN: Duration = Duration::from_millis(20);
-/// How long what was mended may take to be durable.
-const DURABLE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// What a check tells on its way.
 #[derive(Debug)]
@@ -164,13 +162,8 @@ impl Check {
 
     async fn until_durable(&self) -> Result<()> {
         let mark = self.visit.store().applied_mark();
-        let patience = Instant::now() + DURABLE_TIME_MAX;
-        while !self.visit.store().is_durable(mark) {
-            self.visit.is_open()?;
-            if Instant::now() >= patience {
-                return Err(Error::new(ErrorKind::Timeout, "what was mended is not on disk yet; check again later"));
-            }
-            tokio::time::sleep(TRY_AGAIN).await;
+        if !self.visit.until_durable(mark, || self.visit.is_open()).await? {
+            return Err(Error::new(ErrorKind::Timeout, "what was mended is not on disk yet; check again later"));
         }
         Ok(())
     }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+use holdfast_core::error::Result;
 use holdfast_core::session::BootTime;
+
+/// Time between two looks at whether it is to go on.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Lets so many bytes a second through, evenly. Pure: the time comes in.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +31,20 @@ impl Pace {
         self.free = BootTime(from.saturating_add(worth));
         self.free.0.saturating_sub(now.0)
     }
+}
+
+/// Waits so long, unless it is not to go on.
+///
+/// # Errors
+/// Those of `go_on`.
+pub(crate) async fn rest(mut wait: Duration, go_on: impl Fn() -> Result<()>) -> Result<()> {
+    while !wait.is_zero() {
+        go_on()?;
+        let step = wait.min(LOOK_EVERY);
+        tokio::time::sleep(step).await;
+        wait -= step;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use tracing::{error, warn};
 use super::chunk;
 use super::desk::Turn;
 use super::naming::bad_frames;
-use super::pace::Pace;
+use super::pace::{self, Pace};
 use super::record::{self, BAD_KEPT_MAX, Record};
 use super::schedule::Known;
 use crate::clock::Clock;
@@ -253,14 +253,7 @@ impl Scrub {
             self.run.place = ScrubPlace { position: last.frame.position + 1, ..last.place() };
         }
         self.moved(false);
-        let mut wait = self.pace.took(bytes, self.shared.clock.boot());
-        while !wait.is_zero() {
-            self.shared.go_on()?;
-            let step = wait.min(TELL_EVERY);
-            tokio::time::sleep(step).await;
-            wait -= step;
-        }
-        Ok(())
+        pace::rest(self.pace.took(bytes, self.shared.clock.boot()), || self.shared.go_on()).await
     }
 
     /// Finds out whose the bad frames are that were met, and tells.

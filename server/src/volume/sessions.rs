@@ -301,6 +301,16 @@ impl Owner {
     /// A session's record is off the disk: now its locks go, and whoever waited for it goes on.
     pub(super) fn conclude(&self, state: &mut State, session: SessionId) {
         let Some(mut member) = state.members.remove(&session) else { return };
+        self.give_to_others(state, session);
+        if member.standing == Standing::Leaving(Leave::Goodbye) {
+            info!(volume = %self.settings.name, session = %short(session), host = %member.info.host, "session left");
+            member.flush_answers();
+            member.send(Outbound::Farewell);
+        }
+    }
+
+    /// What a session had is others' now: leases, locks, and answers that waited for it.
+    pub(super) fn give_to_others(&self, state: &mut State, session: SessionId) {
         state.leases.gone(session);
         let mut woken = Vec::new();
         state.locks.release_session(session, &mut woken);
@@ -309,11 +319,6 @@ impl Owner {
         let mut effects = Effects::default();
         state.invalidations.gone(session, &mut effects);
         self.carry_out(state, effects);
-        if member.standing == Standing::Leaving(Leave::Goodbye) {
-            info!(volume = %self.settings.name, session = %short(session), host = %member.info.host, "session left");
-            member.flush_answers();
-            member.send(Outbound::Farewell);
-        }
     }
 
     /// A session that wants to leave does so as soon as all it sent is applied and answered.

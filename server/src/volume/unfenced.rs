@@ -8,7 +8,6 @@ use holdfast_core::lease::{Mode, Recall, Target};
 use holdfast_core::session::BootTime;
 use tracing::error;
 
-use super::invalidate::Effects;
 use super::member::Leave;
 use super::{Owner, Phase, State};
 use crate::failpoint::Failpoint;
@@ -28,15 +27,8 @@ impl Owner {
         }
         error!(volume = %self.settings.name, session = %short(session), "a failpoint lets a session live whose lease is over");
         state.withdraw_claims(session);
-        state.leases.gone(session);
+        self.give_to_others(state, session);
         state.leases.enter(session);
-        let mut woken = Vec::new();
-        state.locks.release_session(session, &mut woken);
-        state.lock_waits.retain(|_, (waiter, _)| *waiter != session);
-        self.deliver(state, woken);
-        let mut effects = Effects::default();
-        state.invalidations.gone(session, &mut effects);
-        self.carry_out(state, effects);
         if let Some(member) = state.members.get_mut(&session) {
             member.link = None;
             member.spared = true;

@@ -4,10 +4,17 @@
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use holdfast_core::error::Result;
+use tokio::time::Instant;
 
 use super::{Owner, Phase};
+
+/// How long a commit may take.
+const DURABLE_TIME_MAX: Duration = Duration::from_secs(60);
+/// Time between two looks at whether something is durable.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// An owner that is in use until this is dropped.
 #[derive(Debug)]
@@ -27,6 +34,23 @@ impl Visit {
             state.visits += 1;
         }
         Ok(Self(owner))
+    }
+
+    /// Waits until a commit has taken up all that was applied at a [mark](crate::store::Store::applied_mark),
+    /// a minute at most; whether one has.
+    ///
+    /// # Errors
+    /// Those of `go_on`.
+    pub(crate) async fn until_durable(&self, mark: u64, go_on: impl Fn() -> Result<()>) -> Result<bool> {
+        let patience = Instant::now() + DURABLE_TIME_MAX;
+        while !self.store.is_durable(mark) {
+            go_on()?;
+            if Instant::now() >= patience {
+                return Ok(false);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        Ok(true)
     }
 }
 
