@@ -231,6 +231,11 @@ impl FileSystem {
         self.shared.versions.size(self.shared.ino(node))
     }
 
+    /// Whether the kernel keeps what is read and written through a handle in its page cache.
+    pub(crate) fn goes_through_cache(&self, handle: Handle) -> bool {
+        self.shared.files.lock().file(handle).is_some_and(|file| file.bypass.is_none())
+    }
+
     /// The number of an inode in this mount.
     #[must_use]
     pub fn node(&self, ino: InodeId) -> Node {

@@ -84,9 +84,13 @@ impl CachedVersions {
         }
     }
 
-    /// Others changed a file that is open here, and the kernel was or will be told.
-    pub(crate) fn invalidated(&self, ino: InodeId, version: DataVersion, size: u64) {
-        self.0.lock().raise(ino, Seen { version, size });
+    /// Others changed a file that is open here, and the kernel was or will be told. Whether that
+    /// left it at least as long as it was, as far as is known.
+    pub(crate) fn invalidated(&self, ino: InodeId, version: DataVersion, size: u64) -> bool {
+        let mut table = self.0.lock();
+        let grew = table.get(ino).is_none_or(|seen| seen.size <= size);
+        table.raise(ino, Seen { version, size });
+        grew
     }
 
     /// How long a file was at the latest version that this mount has heard of.

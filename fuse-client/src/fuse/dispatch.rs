@@ -426,15 +426,26 @@ impl Dispatcher {
             _ => WriteAt::Offset(offset),
         };
         let data = message.keep(data);
+        let cached = self.fs.goes_through_cache(Handle(handle));
         let reply = self.fs.write(caller, Handle(handle), at, data, flags, killer);
         let (notifier, fs) = (self.notifier.clone(), self.fs.clone());
         self.reply(call, reply, move |written, answer| {
-            let mut out = Output::default();
-            answer.body(out.u32(written.len).u32(0));
-            if written.offset != offset {
-                // An append: the kernel may have cached the bytes where it believed the end to be.
-                let length: Length = Box::new(move || fs.size_heard(node));
-                notifier.changed(node, offset.min(written.offset), None, Some(length), || ());
+            let tell = move || _ = answer.body(Output::default().u32(written.len).u32(0));
+            if written.offset == offset {
+                return tell();
+            }
+            // An append, and the kernel believed the end to be elsewhere.
+            let from = offset.min(written.offset);
+            let length: Length = Box::new(move || fs.size_heard(node));
+            let longer = (offset < written.offset).then_some(length);
+            if cached {
+                // It has cached the bytes there, and keeps a page locked until it hears the answer.
+                tell();
+                notifier.changed(node, from, None, longer, || ());
+            } else {
+                // Not after the answer: a request for attributes that is on its way meanwhile would be
+                // in vain, and the next read(2) would go by the length that the kernel believed.
+                notifier.changed(node, from, None, longer, tell);
             }
         });
     }

@@ -40,7 +40,7 @@ impl MountEvents {
 
 impl SessionEvents for MountEvents {
     fn invalidate(&self, what: Invalidation, done: InvalidateDone) {
-        self.versions.invalidated(what.ino, what.data_version, what.size);
+        let grew = self.versions.invalidated(what.ino, what.data_version, what.size);
         match self.mount.get() {
             None => done.confirm(),
             Some((fs, notifier)) => {
@@ -48,7 +48,7 @@ impl SessionEvents for MountEvents {
                 let length: Length = Box::new(move || versions.size(what.ino));
                 let end = what.len.and_then(|len| what.offset.checked_add(len));
                 // What does not reach the end has not moved it.
-                let length = end.is_none_or(|end| end >= what.size).then_some(length);
+                let length = (grew && end.is_none_or(|end| end >= what.size)).then_some(length);
                 notifier.changed(fs.node(what.ino), what.offset, what.len, length, move || done.confirm());
             }
         }

@@ -69,9 +69,11 @@ fn the_size_is_that_of_the_latest_version() {
     let table = CachedVersions::default();
     assert_eq!(table.size(FILE), None);
     table.opened(FILE, v(3), 30, EPOCH);
-    table.invalidated(FILE, v(9), 90);
+    assert!(table.invalidated(FILE, v(9), 90));
     table.changed(FILE, v(8), 1, true);
     assert_eq!(table.size(FILE), Some(90));
     table.changed(FILE, v(10), 10, true);
     assert_eq!(table.size(FILE), Some(10));
+    assert!(!table.invalidated(FILE, v(11), 9), "shorter");
+    assert_eq!(table.size(FILE), Some(9));
 }
