@@ -30,13 +30,15 @@ pub enum Failpoint {
     StaleReclaim,
     /// The recall of what others have been lent, before an operation changes it.
     Recall,
+    /// The wait until what one session has changed is on the disk, before another one is shown it.
+    Settle,
 }
 
 /// One bit for each failpoint that is armed.
 static ARMED: AtomicU32 = AtomicU32::new(0);
 
 impl Failpoint {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::SegmentSync,
         Self::SegmentDirectorySync,
         Self::BatchSync,
@@ -44,6 +46,7 @@ impl Failpoint {
         Self::Fence,
         Self::StaleReclaim,
         Self::Recall,
+        Self::Settle,
     ];
 
     /// Its name in [`VARIABLE`].
@@ -57,6 +60,7 @@ impl Failpoint {
             Self::Fence => "fence",
             Self::StaleReclaim => "stale-reclaim",
             Self::Recall => "recall",
+            Self::Settle => "settle",
         }
     }
 

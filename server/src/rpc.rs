@@ -13,10 +13,12 @@ mod maintenance;
 mod namespace;
 mod volumes;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_core::error;
+use holdfast_core::id::{InodeId, SessionId};
 use holdfast_core::limits::{HELLO_BYTES_MAX, MESSAGE_BYTES_MAX};
 use holdfast_proto::error::to_status;
 use holdfast_proto::metadata::session_of;
@@ -30,7 +32,7 @@ use self::auth::Auth;
 pub(crate) use self::incoming::Incoming;
 use crate::config::{Config, invalid};
 use crate::registry::Registry;
-use crate::volume::Owner;
+use crate::volume::{Owner, Thing};
 
 /// Calls at a time on one connection.
 const STREAMS_MAX: u32 = 256;
@@ -107,12 +109,38 @@ pub(crate) fn router(config: &Config, registry: &Arc<Registry>, info: About) -> 
 }
 
 impl Service {
-    /// The owner of the volume that a read's session is on, open to reads.
-    async fn reader<T>(&self, request: &Request<T>) -> Result<Arc<Owner>, Status> {
+    /// Who reads, on a volume that is open to reads.
+    async fn reader<T>(&self, request: &Request<T>) -> Result<Reader, Status> {
         let session = session_of(request.metadata()).map_err(|error| to_status(&error))?;
         let owner = self.registry.shared().directory.find(session).map_err(|error| to_status(&error))?;
         owner.ready().await.map_err(|error| to_status(&error))?;
-        Ok(owner)
+        Ok(Reader { session, owner })
+    }
+}
+
+/// A session that reads, and the owner of the volume that it is on.
+struct Reader {
+    session: SessionId,
+    owner: Arc<Owner>,
+}
+
+impl Reader {
+    /// Waits until what was read of these things may be shown.
+    async fn settled(&self, things: &[Thing]) -> Result<(), Status> {
+        self.owner.settled(self.session, things).await.map_err(status)
+    }
+
+    /// Whether what was read of an inode may be shown now.
+    fn may_show(&self, ino: InodeId) -> bool {
+        self.owner.is_settled(self.session, &[Thing::Inode(ino)])
+    }
+}
+
+impl Deref for Reader {
+    type Target = Owner;
+
+    fn deref(&self) -> &Owner {
+        &self.owner
     }
 }
 

@@ -6,6 +6,7 @@
 //! - Nobody has a copy of what an operation changes when it is applied ([`leases`]), but of content.
 //! - Answers go out in order; none goes out before the sessions that have the file open have
 //!   dropped what they cached of it ([`invalidate`]).
+//! - What one session has changed is shown to others when it is durable ([`unsettled`]).
 //! - `Durable` is said only of what [`Store::commit`] has returned for, and after its answer.
 //! - After a restart nobody reads or changes anything until the known sessions have brought back
 //!   what they had ([`recovery`]), or their lease is over.
@@ -17,6 +18,7 @@
 
 pub(crate) use self::check::Mended;
 pub(crate) use self::staging::session_lost;
+pub(crate) use self::unsettled::{Thing, attributes};
 pub(crate) use self::visit::Visit;
 
 mod check;
@@ -36,6 +38,7 @@ mod recovery;
 mod sessions;
 mod staging;
 mod unfenced;
+mod unsettled;
 mod visit;
 
 use std::collections::{HashMap, VecDeque};
@@ -62,6 +65,7 @@ use self::member::{Leave, Member};
 use self::opens::Opens;
 use self::pace::Pace;
 use self::recovery::{Recovery, Verdict};
+use self::unsettled::Unsettled;
 use crate::clock::Clock;
 use crate::config::{CommitPolicy, LeaseTimes, TICK};
 use crate::fatal::Fatal;
@@ -96,6 +100,8 @@ pub(crate) struct Owner {
     fatal: Fatal,
     directory: Arc<Directory>,
     state: Mutex<State>,
+    /// What is applied and not durable.
+    unsettled: Unsettled,
     /// Wakes the committer.
     demand: Demand,
     /// Whether recovery is over; the same as `phase == Open`, readable without the mutex.
@@ -164,6 +170,8 @@ struct State {
     pace: Pace,
     /// Sessions whose operations wait because too much is not durable, each once, in order.
     stalled: VecDeque<SessionId>,
+    /// Sessions with answers that wait for a commit, each once.
+    held: Vec<SessionId>,
     stop: Option<Stop>,
     arrivals: u64,
     generations: u64,
@@ -252,6 +260,7 @@ impl Owner {
             reaping: false,
             pace: Pace::default(),
             stalled: VecDeque::new(),
+            held: Vec::new(),
             stop: None,
             arrivals: 0,
             generations: 0,
@@ -268,6 +277,7 @@ impl Owner {
             fatal,
             directory,
             state: Mutex::new(state),
+            unsettled: Unsettled::default(),
             demand: Demand::default(),
             ready: AtomicBool::new(false),
             recovered: AtomicBool::new(false),
@@ -429,6 +439,7 @@ impl Owner {
         self.ready.store(false, Ordering::Release);
         state.phase = Phase::Over(over);
         self.changed.send_replace(());
+        self.unsettled.look_again();
         self.demand.wake();
     }
 

@@ -10,6 +10,7 @@ mod load;
 mod partition;
 mod prefix;
 mod restart;
+mod seen;
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

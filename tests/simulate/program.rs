@@ -21,7 +21,7 @@ use holdfast_tests::random::Random;
 use nix::fcntl::OFlag;
 use tokio::time::sleep;
 
-use crate::log::{Call, Kind, Log, NAMES, OBJECTS};
+use crate::log::{Call, Kind, Log, NAMES, OBJECTS, QUIET};
 
 const CALLER: Caller = Caller { uid: 0, gid: 0 };
 /// Bytes of a register: one number, again and again, so that a mixture of two is seen.
@@ -51,6 +51,8 @@ pub(crate) struct Program {
     pub(crate) dirs: Vec<Node>,
     pub(crate) open: BTreeMap<usize, (Node, Handle)>,
     pub(crate) last: u64,
+    /// It only looks names of the quiet directory up: a host that is cut off answers that for as long as it trusts its leases.
+    pub(crate) glances: bool,
 }
 
 /// What a register holds.
@@ -109,11 +111,20 @@ impl Program {
     /// Does so many calls, with pauses between them.
     pub(crate) async fn run(mut self, calls: usize) {
         for _ in 0..calls {
-            let object = self.random.index(OBJECTS.len());
+            let object = if self.glances || self.random.percent(1) { QUIET } else { self.random.index(QUIET) };
             tracing::debug!(program = self.number, object = ?OBJECTS[object], at = self.log.now(), "a call begins");
-            self.act(object).await;
+            if self.glances {
+                self.glance(object).await;
+            } else {
+                self.act(object).await;
+            }
             tracing::debug!(program = self.number, object = ?OBJECTS[object], at = self.log.now(), "it is over");
-            let pause = if self.random.percent(70) { self.random.below(25) } else { self.random.below(150) };
+            // Who only looks is still there when a lease is over.
+            let pause = match self.random.percent(70) {
+                _ if self.glances => self.random.below(400),
+                true => self.random.below(25),
+                false => self.random.below(150),
+            };
             sleep(Duration::from_millis(pause)).await;
         }
         for (_, handle) in std::mem::take(&mut self.open).into_values() {
@@ -413,6 +424,18 @@ impl Program {
         };
         let found = target.and_then(|target| std::str::from_utf8(&target).ok()?.parse().ok());
         self.log.answered(begun, Call::Names(NamesCall::Look { name: at, found }));
+    }
+
+    /// Whether one of the names is there.
+    async fn glance(&mut self, object: usize) {
+        let name = self.random.index(NAMES);
+        let begun = self.log.begin(object, self.number, None);
+        let there = match self.fs.lookup(self.dirs[object], format!("n{name}").as_bytes()).wait().await {
+            Ok(_) => true,
+            Err(PosixError::NoEntry) => false,
+            Err(error) => return self.refused("lookup", error),
+        };
+        self.log.answered(begun, Call::Names(NamesCall::Lists { name, there }));
     }
 
     async fn list(&self, object: usize) {

@@ -79,6 +79,11 @@ impl ServerHost {
         let components = Components { clock: Arc::new(SystemClock), fatal, stores, committer };
         let mut config = Config::local(&self.dir);
         config.lease = LeaseTimes { lease: LEASE, heartbeat: HEARTBEAT };
+        // Others are shown what is durable, and lent that: with an early commit there are leases, with a late one
+        // there is something to lose.
+        if self.random.percent(50) {
+            config.commit.age_max = Duration::from_millis(2);
+        }
         let server = run_on(config, components, UnboundedReceiverStream::new(self.net.listen())).await?;
         self.running = Some(Running { server, plug, died: dies });
         Ok(())

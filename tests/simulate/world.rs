@@ -13,14 +13,13 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::determinism::simulate;
 use crate::disk::Disk;
 use crate::host::{Host, make_volume};
-use crate::log::Log;
+use crate::log::{Log, PROGRAMS};
 use crate::net::Net;
 use crate::program::{self, Fence, Program};
 use crate::server::{End, LEASE, ServerHost};
 
 /// Hosts with programs; one more makes the volume, and looks at it in the end.
 const HOSTS: usize = 3;
-const PROGRAMS: usize = 2;
 /// Calls of a program.
 const CALLS: usize = 24;
 /// Nothing takes longer than this, whatever is broken and healed.
@@ -153,8 +152,9 @@ impl World {
         let fs = mounted.fs.clone();
         let fence = (host == self.victim).then(|| Arc::clone(&self.fence));
         let dirs = program::directories(&fs).await.map_err(|error| format!("nothing is to be found: {error}"))?;
-        let (log, random) = (self.log.clone(), Random::new(self.random.bits()));
-        Ok(Program { number, fs, log, random, fence, dirs, open: [].into(), last: 0 })
+        let (log, mut random) = (self.log.clone(), Random::new(self.random.bits()));
+        let glances = random.percent(30);
+        Ok(Program { number, fs, log, random, fence, dirs, open: [].into(), last: 0, glances })
     }
 
     /// Unmounts everything, and looks at what is left: through a new mount, and at rest.
@@ -183,7 +183,9 @@ impl World {
         let dirs = program::directories(&fs).await.map_err(|error| format!("nothing is left: {error}"))?;
         let (log, random) = (self.log.clone(), Random::new(self.random.bits()));
         let number = HOSTS * PROGRAMS;
-        Program { number, fs, log, random, fence: None, dirs, open: [].into(), last: 0 }.read_all().await;
+        Program { number, fs, log, random, fence: None, dirs, open: [].into(), last: 0, glances: false }
+            .read_all()
+            .await;
         if let Some(last) = self.hosts.pop().flatten() {
             last.unmount().await.map_err(because("the last mount does not end"))?;
         }

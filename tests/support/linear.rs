@@ -174,7 +174,11 @@ impl<O: Object> Search<'_, O> {
         begun
             .map(|(offset, entry)| (from + offset, entry))
             .filter(|(index, entry)| !self.done.has(*index) && entry.latest() >= place.latest_begun)
-            .find_map(|(index, entry)| Some((index, self.object.apply(&place.state, &entry.call)?)))
+            .find_map(|(index, entry)| {
+                let after = self.object.apply(&place.state, &entry.call)?;
+                // What need not have been done, and would change nothing, need not be tried.
+                (entry.answered().is_some() || after != place.state).then_some((index, after))
+            })
     }
 
     fn explain(&self, places: &[Place<O::State>], bound: u64) -> String {

@@ -200,6 +200,13 @@ impl<W> OpLog<W> {
         self.entries.iter().filter(|entry| entry.is_unanswered() && entry.waiter.is_none()).map(|entry| &entry.op)
     }
 
+    /// The last operation that a server may know, whose outcome has not come, and of which this is true.
+    pub(crate) fn last_unanswered(&self, is_it: impl Fn(&Op) -> bool) -> Option<Seq> {
+        let unanswered = (self.answered + 1..=self.ever_sent).rev();
+        let entries = unanswered.filter_map(|seq| Some((Seq(seq), self.entry(Seq(seq))?)));
+        entries.filter(|(_, entry)| entry.is_unanswered()).find(|(_, entry)| is_it(&entry.op)).map(|(seq, _)| seq)
+    }
+
     /// Whether an operation may not be sent yet because of the limits.
     pub(crate) fn is_held_up(&self) -> bool {
         self.admitted < self.last_seq().0

@@ -116,6 +116,15 @@ impl Shared {
         }
     }
 
+    /// Waits for the outcomes of this session's own changes of an inode that were on their way when a read was
+    /// answered. It may have shown them: if the server then forgets them, and this client has not heard their
+    /// place in the order, they get another one.
+    async fn heard_of(&self, ino: InodeId) {
+        if let Some(settled) = self.update(|state| state.settle_sent(ino)) {
+            self.until_settled(settled).await;
+        }
+    }
+
     async fn until_settled(&self, settled: oneshot::Receiver<()>) {
         // An error: the session is lost, and with it what was to be waited for; or patience ends, and the
         // question behind this finds so too.
@@ -189,7 +198,9 @@ impl Shared {
             let mut names = names(channels);
             async move { names.get_xattr(request).await }
         });
-        xattr_value(answer.await?.value).map_err(|error| doubt("xattr", &error))
+        let answer = answer.await?;
+        self.heard_of(ino).await;
+        xattr_value(answer.value).map_err(|error| doubt("xattr", &error))
     }
 
     pub(crate) async fn listxattr(&self, ino: InodeId) -> Result<Vec<XattrName>> {
@@ -199,7 +210,9 @@ impl Shared {
             let mut names = names(channels);
             async move { names.list_xattr(request).await }
         });
-        xattr_names(answer.await?).map_err(|error| doubt("list of xattrs", &error))
+        let answer = answer.await?;
+        self.heard_of(ino).await;
+        xattr_names(answer).map_err(|error| doubt("list of xattrs", &error))
     }
 
     pub(crate) async fn statfs(&self) -> Result<FsStat> {
@@ -219,6 +232,7 @@ impl Shared {
             async move { data.seek(request).await }
         });
         let found = answer.await?.offset;
+        self.heard_of(ino).await;
         if found >= offset { Ok(found) } else { Err(distrust("answer to a seek", "it lies before the start")) }
     }
 
@@ -228,7 +242,9 @@ impl Shared {
         let message = v1::ReadRequest { ino: ino.0, offset, len };
         let mut damaged_before = false;
         loop {
-            match ReadData::from_wire(self.read_range(&message).await?, offset, len) {
+            let answer = self.read_range(&message).await?;
+            self.heard_of(ino).await;
+            match ReadData::from_wire(answer, offset, len) {
                 Ok(read) => return Ok(read),
                 // Once may have been the way here; twice is what is stored.
                 Err(error) if error.kind() == ErrorKind::Damaged && !damaged_before => {

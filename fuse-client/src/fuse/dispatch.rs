@@ -430,7 +430,7 @@ impl Dispatcher {
         let reply = self.fs.write(caller, Handle(handle), at, data, flags, killer);
         let (notifier, fs) = (self.notifier.clone(), self.fs.clone());
         self.reply(call, reply, move |written, answer| {
-            let tell = move || _ = answer.body(Output::default().u32(written.len).u32(0));
+            let tell = move || answer.body(Output::default().u32(written.len).u32(0));
             if written.offset == offset {
                 return tell();
             }

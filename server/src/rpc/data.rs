@@ -21,6 +21,7 @@ use super::{Service, status};
 use crate::config::invalid;
 use crate::offload::in_place;
 use crate::store::{BlocksResult, ReadResult};
+use crate::volume::Thing;
 
 /// Files whose beginnings are read at a time, at most.
 const FILES_MAX: usize = 256;
@@ -38,6 +39,7 @@ impl Data for Service {
         }
         let read = || owner.store().read(ino, offset, len);
         let read = if len as usize > INLINE_BYTES_MAX { in_place(read) } else { read() }.map_err(status)?;
+        owner.settled(&[Thing::Inode(ino)]).await?;
         Ok(Response::new(to_wire(owner.store().epoch(), read)))
     }
 
@@ -57,6 +59,10 @@ impl Data for Service {
             for ino in inos {
                 // A file that is gone is left out; so is a damaged one, which the log names.
                 let Ok(read) = owner.store().read(ino, 0, len.min(room)) else { continue };
+                // Nobody waits for what is read ahead.
+                if !owner.may_show(ino) {
+                    continue;
+                }
                 // One that was cut short for want of room would only look like its beginning.
                 if read.len < len && u64::from(read.len) < read.size {
                     break;
@@ -84,6 +90,8 @@ impl Data for Service {
         let range = |range: ReadRequest| Ok((inode(range.ino)?, range.offset, range.len));
         let ranges = ranges.into_iter().map(range).collect::<Result<Vec<_>, _>>().map_err(status)?;
         let read = in_place(|| owner.store().read_ranges(&ranges));
+        let things: Vec<Thing> = ranges.iter().map(|&(ino, ..)| Thing::Inode(ino)).collect();
+        owner.settled(&things).await?;
         let content = |(index, read): (u32, Result<ReadResult, Error>)| {
             read.ok().map(|read| RangeContent { index, content: Some(to_wire(owner.store().epoch(), read)) })
         };
@@ -101,6 +109,7 @@ impl Data for Service {
         }
         let BlocksResult { blocks, len, size, data_version } =
             in_place(|| owner.store().blocks(ino, offset, len)).map_err(status)?;
+        owner.settled(&[Thing::Inode(ino)]).await?;
         let blocks = blocks.into_iter().map(|block| v1::Block {
             offset: block.offset,
             len: block.len,
@@ -140,6 +149,7 @@ impl Data for Service {
         let SeekRequest { ino, offset, hole } = request.into_inner();
         let ino = inode(ino).map_err(status)?;
         let offset = owner.store().seek(ino, offset, hole).map_err(status)?;
+        owner.settled(&[Thing::Inode(ino)]).await?;
         Ok(Response::new(SeekResponse { offset }))
     }
 }

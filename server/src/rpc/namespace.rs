@@ -19,6 +19,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Service, status};
 use crate::store;
+use crate::volume::{Thing, attributes};
 
 /// Entries on a page of a listing unless asked for another number.
 const ENTRIES_DEFAULT: usize = 1024;
@@ -35,11 +36,19 @@ impl Namespace for Service {
         let owner = self.reader(&request).await?;
         let LookupRequest { parent, name } = request.into_inner();
         let parent = inode(parent).map_err(status)?;
+        let mut things = attributes(parent).to_vec();
         let attr = match &name[..] {
             b"." => owner.store().getattr(parent),
             b".." => owner.store().lookup_parent(parent),
-            _ => owner.store().lookup(parent, &looked_up(name).map_err(|error| status(error.into()))?),
+            _ => {
+                let name = looked_up(name).map_err(|error| status(error.into()))?;
+                let attr = owner.store().lookup(parent, &name);
+                things.push(Thing::Name(parent, name));
+                attr
+            }
         };
+        things.extend(attr.iter().flat_map(|attr| attributes(attr.ino)));
+        owner.settled(&things).await?;
         let attr = attr.map_err(status)?;
         Ok(Response::new(LookupResponse { attr: Some((&attr).into()) }))
     }
@@ -48,6 +57,7 @@ impl Namespace for Service {
         let owner = self.reader(&request).await?;
         let ino = inode(request.into_inner().ino).map_err(status)?;
         let attr = owner.store().getattr(ino).map_err(status)?;
+        owner.settled(&attributes(ino)).await?;
         Ok(Response::new(GetAttrResponse { attr: Some((&attr).into()) }))
     }
 
@@ -58,6 +68,10 @@ impl Namespace for Service {
         let asked = usize::try_from(entries_max).unwrap_or(usize::MAX);
         let asked = if asked == 0 { ENTRIES_DEFAULT } else { asked.min(DIR_PAGE_ENTRIES_MAX) };
         let page = owner.store().readdir(ino, DirCookie(after), asked, with_attributes).map_err(status)?;
+        let told = page.entries.iter().filter(|entry| entry.attr.is_some());
+        let things: Vec<Thing> =
+            attributes(ino).into_iter().chain(told.flat_map(|entry| attributes(entry.ino))).collect();
+        owner.settled(&things).await?;
         Ok(Response::new(page_to_wire(page)))
     }
 
@@ -65,6 +79,7 @@ impl Namespace for Service {
         let owner = self.reader(&request).await?;
         let ino = inode(request.into_inner().ino).map_err(status)?;
         let target = owner.store().readlink(ino).map_err(status)?;
+        owner.settled(&[Thing::Inode(ino)]).await?;
         Ok(Response::new(ReadLinkResponse { target }))
     }
 
@@ -72,7 +87,9 @@ impl Namespace for Service {
         let owner = self.reader(&request).await?;
         let GetXattrRequest { ino, name } = request.into_inner();
         let (ino, name) = (inode(ino).map_err(status)?, xattr_name(name).map_err(status)?);
-        let value = owner.store().getxattr(ino, &name).map_err(status)?;
+        let value = owner.store().getxattr(ino, &name);
+        owner.settled(&[Thing::Inode(ino)]).await?;
+        let value = value.map_err(status)?;
         Ok(Response::new(GetXattrResponse { value }))
     }
 
@@ -80,6 +97,7 @@ impl Namespace for Service {
         let owner = self.reader(&request).await?;
         let ino: InodeId = inode(request.into_inner().ino).map_err(status)?;
         let names = owner.store().listxattr(ino).map_err(status)?;
+        owner.settled(&[Thing::Inode(ino)]).await?;
         Ok(Response::new(ListXattrResponse { names: names.into_iter().map(|name| name.into_bytes()).collect() }))
     }
 

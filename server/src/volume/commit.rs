@@ -218,6 +218,7 @@ impl Owner {
     /// Takes up what a commit will settle; when it began.
     fn begin_commit(&self, state: &mut State) -> BootTime {
         let plan = state.begin_commit();
+        self.unsettled.begin();
         state.committing = Some(plan);
         self.clock.boot()
     }
@@ -268,6 +269,7 @@ impl Owner {
                 self.welcome(state, session, false);
             }
         }
+        self.settle(state);
         for member in state.members.values_mut() {
             member.tell_durable();
         }

@@ -31,10 +31,11 @@ use holdfast_core::lease::{
 use holdfast_core::op::{LoggedOp, Op, OpReply, OpResult};
 use holdfast_core::session::BootTime;
 use holdfast_core::time::Timestamp;
-use holdfast_proto::lease::Question;
+use holdfast_proto::lease::{Answered, Question};
 
 pub(super) use self::ahead::Emptying;
-pub(super) use self::needs::Needed;
+pub(super) use self::needs::{Needed, of_operation as needs_of};
+use super::unsettled::Round;
 use super::{Guard, Owner, Phase, State};
 use crate::failpoint::Failpoint;
 use crate::session::Outbound;
@@ -60,6 +61,15 @@ struct Asked {
     session: SessionId,
     id: u64,
     question: Question,
+}
+
+/// The answer to a question that waits for a commit.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) round: Round,
+    id: u64,
+    question: Question,
+    answered: Answered,
 }
 
 /// Why an operation cannot be applied now.

@@ -11,10 +11,11 @@ use holdfast_core::session::BootTime;
 use holdfast_proto::inspect::Description;
 use tokio::sync::{mpsc, oneshot};
 
-use super::leases::{Emptying, Later, Resumed};
+use super::leases::{Emptying, Held, Later, Resumed};
 use super::patience::{HeldUp, WaitsFor};
 use super::recovery::Queued;
 use super::staging::Stages;
+use super::unsettled::Round;
 use crate::session::{Hello, OpAnswer, Outbound, Sync};
 use crate::store::{SessionInfo, SessionState};
 
@@ -52,10 +53,18 @@ pub(super) struct Answer {
     pub(super) content: Option<InodeId>,
     /// Notices to others that it waits for.
     pub(super) waits: usize,
+    /// The commit that it waits for.
+    pub(super) round: Option<Round>,
     /// What is lent with it.
     pub(super) grants: Vec<Grant>,
     /// Inodes that it changed, beside the one in its outcome.
     pub(super) changed: Vec<InodeId>,
+}
+
+impl Answer {
+    const fn may_go(&self) -> bool {
+        self.waits == 0 && self.round.is_none()
+    }
 }
 
 /// A request about locks that came before the volume was open.
@@ -93,6 +102,8 @@ pub(super) struct Member {
     pub(super) queue_bytes: usize,
     /// Applied and not answered, without gaps.
     pub(super) answers: VecDeque<Answer>,
+    /// What else waits for commits, in order.
+    held: VecDeque<Held>,
     /// Content operations that have come and are not answered, by file.
     unanswered: HashMap<InodeId, u32>,
     pub(super) stages: Stages,
@@ -155,6 +166,7 @@ impl Member {
             queue: VecDeque::new(),
             queue_bytes: 0,
             answers: VecDeque::new(),
+            held: VecDeque::new(),
             unanswered: HashMap::new(),
             stages: Stages::default(),
             remembers: false,
@@ -199,6 +211,7 @@ impl Member {
         self.questions.clear();
         self.goodbye = false;
         self.told_durable = self.durable;
+        self.held.clear();
         self.unanswered.clear();
         let contents: Vec<InodeId> = self.answers.iter().filter_map(|answer| answer.content).collect();
         for ino in contents {
@@ -251,7 +264,7 @@ impl Member {
 
     /// Whether the next answer can go out at once.
     pub(super) fn answers_at_once(&self) -> bool {
-        self.answers.iter().all(|answer| answer.waits == 0)
+        self.answers.iter().all(Answer::may_go)
     }
 
     /// What others have to do before it goes on.
@@ -270,10 +283,35 @@ impl Member {
         }
     }
 
+    /// The answer to a question goes out when a commit is over.
+    pub(super) fn hold(&mut self, held: Held) {
+        self.held.push_back(held);
+    }
+
+    /// Answers to questions that wait for a commit.
+    pub(super) fn held_len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// A commit is over: what waited for it goes out, but for what is returned.
+    pub(super) fn settle(&mut self, done: Round) -> Vec<Held> {
+        for answer in &mut self.answers {
+            answer.round.take_if(|round| *round <= done);
+        }
+        self.flush_answers();
+        let settled = self.held.iter().take_while(|held| held.round <= done).count();
+        self.held.drain(..settled).collect()
+    }
+
+    /// Whether anything waits for a commit.
+    pub(super) fn waits_for_commit(&self) -> bool {
+        !self.held.is_empty() || self.answers.iter().any(|answer| answer.round.is_some())
+    }
+
     /// Sends the answers that may go, and says what is durable of them.
     pub(super) fn flush_answers(&mut self) {
         let mut ready = Vec::new();
-        while self.answers.front().is_some_and(|answer| answer.waits == 0) {
+        while self.answers.front().is_some_and(Answer::may_go) {
             let Some(answer) = self.answers.pop_front() else { break };
             if let Some(ino) = answer.content {
                 self.uncount_unanswered(ino);

@@ -12,11 +12,11 @@ use holdfast_proto::op::OpBatch;
 use parking_lot::MutexGuard;
 
 use super::invalidate::Effects;
-use super::leases::{Needed, Wait};
+use super::leases::{Needed, Wait, needs_of};
 use super::member::{Answer, Leave, Member};
 use super::recovery::Queued;
 use super::staging::session_lost;
-use super::{Guard, Owner, Phase, STAGE_WAIT_MAX, State};
+use super::{Guard, Owner, Phase, STAGE_WAIT_MAX, State, Thing, unsettled};
 use crate::session::{OpAnswer, Outbound, stage_of};
 use crate::store::ApplyContext;
 
@@ -235,6 +235,13 @@ impl Owner {
         let is_open = |ino| needed.is_none() || opens.is_open(ino);
         let context =
             ApplyContext { now: self.clock.now(), quota: state.quota, is_open: &is_open, staged, refused: None };
+        let claim = needed.map_or_else(|| needs_of(&self.store, &op.op).claim, |needed| needed.claim.clone());
+        let (changes, depends) = unsettled::of_operation(&op.op, &claim);
+        // What its session answered by itself, or brings back, was told.
+        let is_new = needed.is_some() && op.time.is_none();
+        let round = is_new.then(|| self.unsettled.round_of(session, &depends)).flatten();
+        // Before the store has it, since reads do not wait for this mutex.
+        self.unsettled.change(session, changes);
         let applied = self.store.apply(session, op, &context)?;
         match (&op.op, &applied.result) {
             (Op::Open { ino, .. }, Err(_)) if newly_open => {
@@ -250,14 +257,20 @@ impl Owner {
             (Op::Touch { ino }, Ok(OpReply::Attr(attr))) => Self::tell_touched(state, session, *ino, attr.atime),
             _ => {}
         }
+        if let (Op::Create { .. } | Op::CreateUnnamed { .. }, Ok(OpReply::Attr(attr))) = (&op.op, &applied.result) {
+            self.unsettled.change(session, [Thing::Inode(attr.ino)]);
+        }
         let waits = self.notify_others(state, session, op, &applied.result, effects);
-        let at_once = waits == 0 && state.members.get(&session).is_some_and(Member::answers_at_once);
+        let at_once = waits == 0 && round.is_none() && state.members.get(&session).is_some_and(Member::answers_at_once);
         let (grants, changed) = match needed {
             Some(needed) => self.lend(state, session, (op, needed), &applied.result, at_once),
             None => (Vec::new(), Vec::new()),
         };
         let content = op.op.changes_content_of();
-        self.enter_answer(state, session, Answer { applied, content, waits, grants, changed });
+        self.enter_answer(state, session, Answer { applied, content, waits, round, grants, changed });
+        if let Some(round) = round {
+            self.hold(state, session, round);
+        }
         Ok(())
     }
 
@@ -275,7 +288,7 @@ impl Owner {
         let applied = self.store.apply(session, op, &context)?;
         let content = op.op.changes_content_of();
         let (grants, changed) = (Vec::new(), Vec::new());
-        self.enter_answer(state, session, Answer { applied, content, waits: 0, grants, changed });
+        self.enter_answer(state, session, Answer { applied, content, waits: 0, round: None, grants, changed });
         Ok(())
     }
 

@@ -25,6 +25,9 @@ async fn lazy() -> Rig {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_synced_is_there_after_a_kill_and_the_rest_comes_back_in_order() {
+    // Who appends to what another one has just appended would have it made durable. (Each test has a process of
+    // its own.)
+    holdfast_server::failpoint::arm("settle").unwrap();
     let rig = lazy().await;
     let volume = rig.volume("v").await;
     let (mut one, mut two) = (rig.session(&volume, 1).await, rig.session(&volume, 2).await);

@@ -277,14 +277,17 @@ impl Peer {
         }
     }
 
-    /// The next message, which must be about a lock: its error.
+    /// The next message but `Durable`, which must be about a lock: its error.
     pub(crate) async fn lock_answer(&mut self, id: u64) -> Option<PosixError> {
-        match self.hear().await.unwrap() {
-            Hear::Lock(answer) => {
-                assert_eq!(answer.id, id);
-                posix_error(answer.error)
+        loop {
+            match self.hear().await.unwrap() {
+                Hear::Lock(answer) => {
+                    assert_eq!(answer.id, id);
+                    return posix_error(answer.error);
+                }
+                Hear::Durable(_) => {}
+                other => panic!("an answer about a lock was due, this came: {other:?}"),
             }
-            other => panic!("an answer about a lock was due, this came: {other:?}"),
         }
     }
 

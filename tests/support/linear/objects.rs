@@ -108,6 +108,31 @@ pub enum NamesCall {
     Lists { name: usize, there: bool },
 }
 
+impl NamesCall {
+    /// The names that it is about.
+    #[must_use]
+    pub fn names(self) -> Vec<usize> {
+        match self {
+            Self::Make { name, .. }
+            | Self::Remove { name, .. }
+            | Self::Look { name, .. }
+            | Self::Lists { name, .. } => {
+                vec![name]
+            }
+            Self::Move { from, to, .. } => vec![from, to],
+        }
+    }
+
+    /// Whether it has changed something.
+    #[must_use]
+    pub const fn is_change(self) -> bool {
+        match self {
+            Self::Make { done, .. } | Self::Remove { done, .. } | Self::Move { done, .. } => done,
+            Self::Look { .. } | Self::Lists { .. } => false,
+        }
+    }
+}
+
 /// What a directory is between two calls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Directory {

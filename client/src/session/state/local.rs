@@ -174,6 +174,13 @@ impl State {
         Some(self.settle_up_to(last))
     }
 
+    /// Waits, if need be, for the outcomes of what was sent and changes an inode: for who was told by the server
+    /// beside the order what that may have done already.
+    pub(crate) fn settle_sent(&mut self, ino: InodeId) -> Option<oneshot::Receiver<()>> {
+        let seq = self.log.last_unanswered(|op| op.changes().into_iter().any(|changed| changed == ino))?;
+        Some(self.settle_up_to(seq))
+    }
+
     fn settle_up_to(&mut self, seq: Seq) -> oneshot::Receiver<()> {
         let (waiter, settled) = oneshot::channel();
         self.local.settling.entry(seq).or_default().push(waiter);
@@ -189,6 +196,11 @@ impl State {
                 self.local.last.remove(&ino);
             }
         }
+        self.settled_up_to(seq);
+    }
+
+    /// All outcomes up to here have come.
+    pub(super) fn settled_up_to(&mut self, seq: Seq) {
         let later = self.local.settling.split_off(&seq.next());
         for waiter in std::mem::replace(&mut self.local.settling, later).into_values().flatten() {
             // Whoever does not wait any more does not want to know.

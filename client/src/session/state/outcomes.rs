@@ -101,6 +101,7 @@ impl State {
                 Answered::AsForetold | Answered::Again | Answered::Unknown => {}
             }
         }
+        self.settled_up_to(self.log.answered());
         effects.stages = self.admit();
         effects.stages.extend(self.unpark());
         effects

@@ -57,7 +57,7 @@ impl Needed {
 }
 
 /// See the module.
-pub(super) fn of_operation(store: &Store, op: &Op) -> Needed {
+pub(in crate::volume) fn of_operation(store: &Store, op: &Op) -> Needed {
     match op {
         Op::Create { parent, .. } => Needed::changes([*parent]).lending([*parent]).making(),
         Op::CreateUnnamed { parent, .. } => Needed::default().sharing(*parent).making(),

@@ -11,10 +11,10 @@ use holdfast_core::session::BootTime;
 use holdfast_proto::lease::{Answered, Question, Reply};
 use holdfast_proto::namespace::{DirEntry, DirPage};
 
-use super::{Asked, Later, needs};
+use super::{Asked, Held, Later, needs};
 use crate::session::Outbound;
 use crate::store;
-use crate::volume::{Guard, Owner, State};
+use crate::volume::{Guard, Owner, State, unsettled};
 
 /// Entries of one answer: some milliseconds of the owner's time at most.
 const ENTRIES_MAX: usize = 1024;
@@ -30,7 +30,7 @@ impl Owner {
         let mut state = self.enter(session, generation)?;
         let waiting = state.leases.asked.values().filter(|asked| asked.session == session).count();
         let Some(member) = state.members.get_mut(&session) else { return Ok(()) };
-        if member.later.len() + waiting >= UNANSWERED_OPS_MAX {
+        if member.later.len() + member.held_len() + waiting >= UNANSWERED_OPS_MAX {
             let message = format!("over {UNANSWERED_OPS_MAX} questions are unanswered");
             return Err(Error::new(ErrorKind::Invalid, message));
         }
@@ -69,30 +69,64 @@ impl Owner {
             }
         };
         let now = self.clock.boot();
+        // Of its own changes that are not answered yet it does not know the place.
+        let knows_its_own = state.members.get(&session).is_some_and(|member| member.answers.is_empty());
+        let seen_by = knows_its_own.then_some(session);
+        let round = self.unsettled.round_of(seen_by, &unsettled::of_question(&question, needs));
         let mut grants = Vec::new();
         if remembered {
             let uses: Vec<Use> = needs.iter().map(|&(ino, _)| Use::looked_at(ino)).collect();
-            grants = state.leases.table.settle_as(session, &uses, now);
-        }
-        if let Ok(Reply::ReadDir(page)) = &mut result {
-            grants.extend(Self::offer(state, session, page, now));
-        }
-        Self::send(state, session, Outbound::Answer { id, answered: Answered { result, grants } });
-    }
-
-    /// Lends what is on a page. What another session may change by itself has no attributes that could
-    /// be told.
-    fn offer(state: &mut State, session: SessionId, page: &mut DirPage, now: BootTime) -> Vec<Grant> {
-        let table = &mut state.leases.table;
-        let mut grants = Vec::new();
-        for entry in page.entries.iter_mut().filter(|entry| entry.attr.is_some()) {
-            if table.is_others(session, entry.ino) {
-                entry.attr = None;
+            if round.is_none() {
+                grants = state.leases.table.settle_as(session, &uses, now);
             } else {
-                grants.extend(table.offer(session, entry.ino, now));
+                // By the time that it goes out others may have changed it again.
+                state.leases.table.used(session, &uses, now);
             }
         }
-        grants
+        if let Ok(Reply::ReadDir(page)) = &mut result {
+            self.withhold(state, session, page);
+            if round.is_none() {
+                grants.extend(Self::offer(state, session, page, now));
+            }
+        }
+        let answered = Answered { result, grants };
+        let Some(round) = round else {
+            return Self::send(state, session, Outbound::Answer { id, answered });
+        };
+        if let Some(member) = state.members.get_mut(&session) {
+            member.hold(Held { round, id, question, answered });
+        }
+        self.hold(state, session, round);
+    }
+
+    /// The commit is over that an answer has waited for. If all that it is about is settled and nobody's now, it
+    /// is given anew, with leases.
+    pub(in crate::volume) fn answer_held(&self, state: &mut State, session: SessionId, held: Held) {
+        let Held { id, question, answered, .. } = held;
+        let needs = needs::of_question(&self.store, &question);
+        let settled = self.is_settled(session, &unsettled::of_question(&question, &needs));
+        if settled && state.leases.table.is_clear(session, &needs) {
+            self.answer_question(state, Asked { session, id, question }, &needs);
+        } else {
+            Self::send(state, session, Outbound::Answer { id, answered });
+        }
+    }
+
+    /// What another session may change by itself, or has just changed, has no attributes that could be told.
+    fn withhold(&self, state: &State, session: SessionId, page: &mut DirPage) {
+        for entry in page.entries.iter_mut().filter(|entry| entry.attr.is_some()) {
+            let others = state.leases.table.is_others(session, entry.ino);
+            if others || !self.is_settled(session, &unsettled::attributes(entry.ino)) {
+                entry.attr = None;
+            }
+        }
+    }
+
+    /// Lends what is on a page with its attributes.
+    fn offer(state: &mut State, session: SessionId, page: &DirPage, now: BootTime) -> Vec<Grant> {
+        let table = &mut state.leases.table;
+        let told = page.entries.iter().filter(|entry| entry.attr.is_some());
+        told.filter_map(|entry| table.offer(session, entry.ino, now)).collect()
     }
 
     fn read(&self, question: &Question) -> Result<Reply> {
