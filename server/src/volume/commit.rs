@@ -328,7 +328,7 @@ impl Owner {
                 state = self.commit(state);
             }
         }
-        state.open_what_will_be_closed();
+        state.open_what_is_on_its_way();
         if let Err(cause) = self.drop_unclaimed(&state) {
             self.fail(&mut state, &cause);
             return state;
@@ -389,11 +389,12 @@ impl State {
         !self.wanted && self.stop.is_none()
     }
 
-    /// Who has a close on its way has the file open until then.
-    fn open_what_will_be_closed(&mut self) {
+    /// Who has a close on its way has the file open until then. And who has an open on its way may use the file
+    /// already: it was opened under a lease, and perhaps closed before, which has just been taken up.
+    fn open_what_is_on_its_way(&mut self) {
         for (&session, member) in &self.members {
             for queued in &member.queue {
-                if let Op::Close { ino } = queued.op.op {
+                if let Op::Close { ino } | Op::Open { ino, .. } = queued.op.op {
                     self.opens.open(session, ino);
                 }
             }

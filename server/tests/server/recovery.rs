@@ -64,6 +64,33 @@ async fn what_was_synced_is_there_after_a_kill_and_the_rest_comes_back_in_order(
     assert_eq!(one.content(ino).await, b"a0 b0 a1 b1 a2 b2 new-b ");
 }
 
+/// The close is brought back, the open behind it is new to this server; in between the file has lost its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_closed_and_opened_again_is_kept() {
+    holdfast_server::failpoint::arm("settle").unwrap();
+    let rig = lazy().await;
+    let volume = rig.volume("v").await;
+    let (mut one, mut two) = (rig.session(&volume, 1).await, rig.session(&volume, 2).await);
+    let ino = one.act(create("f")).await.unwrap().attr.unwrap().ino;
+    one.act(open(ino)).await.unwrap();
+    one.sync().await;
+    let closed = one.act(close(ino)).await.unwrap().commit;
+    one.act(open(ino)).await.unwrap();
+    let gone = two.act(unlink("f")).await.unwrap().commit;
+    let rig = rig.killed().await;
+
+    let resume = v1::Hello { resume: true, next_seq: 3, pending_until: 4, open_inodes: vec![ino], ..hello(&volume, 1) };
+    let (mut one, _) = rig.hello(resume).await.unwrap();
+    // It has not heard of the second open.
+    let ops = vec![replay(closed, close(ino)), v1::Op { op: Some(open(ino)), ..v1::Op::default() }];
+    one.send_batch(v1::OpBatch { first_seq: 3, ops, received_seq: 2 }).await;
+    let resume = v1::Hello { resume: true, next_seq: 1, pending_until: 1, ..hello(&volume, 2) };
+    let (two, _) = rig.hello(resume).await.unwrap();
+    two.send_batch(v1::OpBatch { first_seq: 1, ops: vec![replay(gone, unlink("f"))], received_seq: 0 }).await;
+    assert!(one.outcomes(2).await.iter().all(|outcome| outcome.error == 0), "it is not there any more");
+    assert_eq!(one.getattr(ino).await.unwrap().nlink, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_reads_or_enters_before_recovery_is_over() {
     let rig = lazy().await;
