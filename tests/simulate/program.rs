@@ -51,7 +51,8 @@ pub(crate) struct Program {
     pub(crate) dirs: Vec<Node>,
     pub(crate) open: BTreeMap<usize, (Node, Handle)>,
     pub(crate) last: u64,
-    /// It only looks names of the quiet directory up: a host that is cut off answers that for as long as it trusts its leases.
+    /// It only looks names of the quiet directory up: a host that is cut off answers that for as long as it
+    /// trusts its leases.
     pub(crate) glances: bool,
 }
 

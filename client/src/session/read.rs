@@ -65,6 +65,19 @@ impl Shared {
         self.patiently(self.ask_for_ever(message, call)).await
     }
 
+    /// Asks about an inode, beside the order: behind what was answered here of it, and its answer is not shown
+    /// before the outcomes have come of what was on its way.
+    async fn ask_of<T, M, F>(&self, ino: InodeId, message: &M, call: impl Fn(&Channels, Request<M>) -> F) -> Result<T>
+    where
+        M: Clone,
+        F: Future<Output = Answer<T>>,
+    {
+        self.settled(ino).await;
+        let answer = self.ask(message, call).await?;
+        self.heard_of(ino).await;
+        Ok(answer)
+    }
+
     async fn ask_for_ever<T, M, F>(&self, message: &M, call: impl Fn(&Channels, Request<M>) -> F) -> Result<T>
     where
         M: Clone,
@@ -139,9 +152,8 @@ impl Shared {
     }
 
     pub(crate) async fn lookup(&self, parent: InodeId, name: Bytes) -> Result<Attr> {
-        self.settled(parent).await;
         let message = v1::LookupRequest { parent: parent.0, name };
-        let answer = self.ask(&message, |channels, request| {
+        let answer = self.ask_of(parent, &message, |channels, request| {
             let mut names = names(channels);
             async move { names.lookup(request).await }
         });
@@ -149,9 +161,8 @@ impl Shared {
     }
 
     pub(crate) async fn getattr(&self, ino: InodeId) -> Result<Attr> {
-        self.settled(ino).await;
         let message = v1::GetAttrRequest { ino: ino.0 };
-        let answer = self.ask(&message, |channels, request| {
+        let answer = self.ask_of(ino, &message, |channels, request| {
             let mut names = names(channels);
             async move { names.get_attr(request).await }
         });
@@ -166,10 +177,9 @@ impl Shared {
         max: u32,
         with_attributes: bool,
     ) -> Result<DirPage> {
-        self.settled(ino).await;
         let entries_max = max.min(u32::try_from(DIR_PAGE_ENTRIES_MAX).unwrap_or(u32::MAX));
         let message = v1::ReadDirRequest { ino: ino.0, after: after.0, entries_max, with_attributes };
-        let answer = self.ask(&message, |channels, request| {
+        let answer = self.ask_of(ino, &message, |channels, request| {
             let mut names = names(channels);
             async move { names.read_dir(request).await }
         });
@@ -182,9 +192,8 @@ impl Shared {
     }
 
     pub(crate) async fn readlink(&self, ino: InodeId) -> Result<Bytes> {
-        self.settled(ino).await;
         let message = v1::ReadLinkRequest { ino: ino.0 };
-        let answer = self.ask(&message, |channels, request| {
+        let answer = self.ask_of(ino, &message, |channels, request| {
             let mut names = names(channels);
             async move { names.read_link(request).await }
         });
@@ -192,27 +201,21 @@ impl Shared {
     }
 
     pub(crate) async fn getxattr(&self, ino: InodeId, name: &XattrName) -> Result<Bytes> {
-        self.settled(ino).await;
         let message = v1::GetXattrRequest { ino: ino.0, name: name.clone().into_bytes() };
-        let answer = self.ask(&message, |channels, request| {
+        let answer = self.ask_of(ino, &message, |channels, request| {
             let mut names = names(channels);
             async move { names.get_xattr(request).await }
         });
-        let answer = answer.await?;
-        self.heard_of(ino).await;
-        xattr_value(answer.value).map_err(|error| doubt("xattr", &error))
+        xattr_value(answer.await?.value).map_err(|error| doubt("xattr", &error))
     }
 
     pub(crate) async fn listxattr(&self, ino: InodeId) -> Result<Vec<XattrName>> {
-        self.settled(ino).await;
         let message = v1::ListXattrRequest { ino: ino.0 };
-        let answer = self.ask(&message, |channels, request| {
+        let answer = self.ask_of(ino, &message, |channels, request| {
             let mut names = names(channels);
             async move { names.list_xattr(request).await }
         });
-        let answer = answer.await?;
-        self.heard_of(ino).await;
-        xattr_names(answer).map_err(|error| doubt("list of xattrs", &error))
+        xattr_names(answer.await?).map_err(|error| doubt("list of xattrs", &error))
     }
 
     pub(crate) async fn statfs(&self) -> Result<FsStat> {
@@ -225,14 +228,12 @@ impl Shared {
     }
 
     pub(crate) async fn seek(&self, ino: InodeId, offset: u64, hole: bool) -> Result<u64> {
-        self.settled(ino).await;
         let message = v1::SeekRequest { ino: ino.0, offset, hole };
-        let answer = self.ask(&message, |channels, request| {
+        let answer = self.ask_of(ino, &message, |channels, request| {
             let mut data = data(channels);
             async move { data.seek(request).await }
         });
         let found = answer.await?.offset;
-        self.heard_of(ino).await;
         if found >= offset { Ok(found) } else { Err(distrust("answer to a seek", "it lies before the start")) }
     }
 
@@ -263,10 +264,9 @@ impl Shared {
         if self.look(|state| state.last_terms.protocol) < PROTOCOL_BLOCKS {
             return Ok(None);
         }
-        self.settled(ino).await;
         let len = len.min(u32::try_from(BLOCKS_RANGE_MAX).unwrap_or(u32::MAX));
         let message = v1::BlocksRequest { ino: ino.0, offset, len };
-        let answer = self.ask(&message, |channels, request| {
+        let answer = self.ask_of(ino, &message, |channels, request| {
             let mut data = data(channels);
             async move { data.blocks(request).await }
         });

@@ -426,7 +426,6 @@ impl Dispatcher {
             _ => WriteAt::Offset(offset),
         };
         let data = message.keep(data);
-        let cached = self.fs.goes_through_cache(Handle(handle));
         let reply = self.fs.write(caller, Handle(handle), at, data, flags, killer);
         let (notifier, fs) = (self.notifier.clone(), self.fs.clone());
         self.reply(call, reply, move |written, answer| {
@@ -436,6 +435,7 @@ impl Dispatcher {
             }
             // An append, and the kernel believed the end to be elsewhere.
             let from = offset.min(written.offset);
+            let cached = fs.goes_through_cache(Handle(handle));
             let length: Length = Box::new(move || fs.size_heard(node));
             let longer = (offset < written.offset).then_some(length);
             if cached {

@@ -235,11 +235,13 @@ impl Owner {
         let is_open = |ino| needed.is_none() || opens.is_open(ino);
         let context =
             ApplyContext { now: self.clock.now(), quota: state.quota, is_open: &is_open, staged, refused: None };
-        let claim = needed.map_or_else(|| needs_of(&self.store, &op.op).claim, |needed| needed.claim.clone());
-        let (changes, depends) = unsettled::of_operation(&op.op, &claim);
         // What its session answered by itself, or brings back, was told.
-        let is_new = needed.is_some() && op.time.is_none();
-        let round = is_new.then(|| self.unsettled.round_of(session, &depends)).flatten();
+        let new = needed.filter(|_| op.time.is_none());
+        let round = new.and_then(|new| self.unsettled.round_of(session, &unsettled::depends(&op.op, &new.claim)));
+        let changes = match needed {
+            Some(needed) => unsettled::changes(&op.op, &needed.claim),
+            None => unsettled::changes(&op.op, &needs_of(&self.store, &op.op).claim),
+        };
         // Before the store has it, since reads do not wait for this mutex.
         self.unsettled.change(session, changes);
         let applied = self.store.apply(session, op, &context)?;

@@ -28,7 +28,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::member::Member;
-use super::{Owner, Phase, State};
+use super::{Over, Owner, State};
 use crate::failpoint::Failpoint;
 
 /// The number of a commit; those of an owner count up from one.
@@ -137,35 +137,50 @@ impl Round {
     }
 }
 
-/// What an operation changes, but for an inode that it makes, whose number it may not know; and on what its
-/// outcome depends. `claim`: the inodes that it claims.
-pub(super) fn of_operation(op: &Op, claim: &Needs) -> (Vec<Thing>, Vec<Thing>) {
-    let named: Vec<(InodeId, &FileName)> = match op {
+/// The names that an operation is about, as things.
+fn names(op: &Op) -> impl Iterator<Item = Thing> {
+    let (first, second) = match op {
         Op::Create { parent, name, .. }
         | Op::Link { parent, name, .. }
         | Op::Unlink { parent, name }
-        | Op::Rmdir { parent, name } => vec![(*parent, name)],
-        Op::Rename { parent, name, new_parent, new_name, .. } => vec![(*parent, name), (*new_parent, new_name)],
-        _ => Vec::new(),
+        | Op::Rmdir { parent, name } => (Some((parent, name)), None),
+        Op::Rename { parent, name, new_parent, new_name, .. } => (Some((parent, name)), Some((new_parent, new_name))),
+        _ => (None, None),
     };
-    let (mut changes, mut depends) = (Vec::with_capacity(4), Vec::with_capacity(4));
-    for (parent, name) in &named {
-        changes.push(Thing::Name(*parent, (*name).clone()));
-        depends.push(Thing::Name(*parent, (*name).clone()));
-    }
+    first.into_iter().chain(second).map(|(parent, name)| Thing::Name(*parent, name.clone()))
+}
+
+/// Whether one of these things is a name in this directory.
+fn is_parent(names: &[Thing], ino: InodeId) -> bool {
+    names.iter().any(|thing| matches!(thing, Thing::Name(parent, _) if *parent == ino))
+}
+
+/// What an operation changes, but for an inode that it makes, whose number it may not know. `claim`: the inodes
+/// that it claims.
+pub(super) fn changes(op: &Op, claim: &Needs) -> Vec<Thing> {
+    let mut things: Vec<Thing> = names(op).collect();
     for &(ino, mode) in claim {
-        depends.push(Thing::Inode(ino));
-        if named.iter().any(|(parent, _)| *parent == ino) {
-            changes.push(Thing::Names(ino));
-        } else {
-            // Whether it is empty.
-            depends.push(Thing::Names(ino));
-            if mode == Mode::Exclusive {
-                changes.push(Thing::Inode(ino));
-            }
+        if is_parent(&things, ino) {
+            things.push(Thing::Names(ino));
+        } else if mode == Mode::Exclusive {
+            things.push(Thing::Inode(ino));
         }
     }
-    (changes, depends)
+    things
+}
+
+/// On what the outcome of an operation depends.
+pub(super) fn depends(op: &Op, claim: &Needs) -> Vec<Thing> {
+    let mut things: Vec<Thing> = names(op).collect();
+    for &(ino, _) in claim {
+        if is_parent(&things, ino) {
+            things.push(Thing::Inode(ino));
+        } else {
+            // Also whether it is empty.
+            things.extend(attributes(ino));
+        }
+    }
+    things
 }
 
 /// What the answer to a question shows, but for the attributes in a listing. `needs`: the inodes that it is
@@ -180,9 +195,10 @@ pub(super) fn of_question(question: &Question, needs: &Needs) -> Vec<Thing> {
         Question::GetAttr { .. } | Question::ReadDir { .. } => None,
     };
     for &(ino, _) in needs {
-        things.push(Thing::Inode(ino));
-        if directory != Some(ino) {
-            things.push(Thing::Names(ino));
+        if directory == Some(ino) {
+            things.push(Thing::Inode(ino));
+        } else {
+            things.extend(attributes(ino));
         }
     }
     things
@@ -214,11 +230,9 @@ impl Owner {
             if *done.borrow_and_update() >= round {
                 return Ok(());
             }
-            if let Phase::Over(over) = &self.lock().phase {
-                return Err(self.over_error(over));
-            }
+            self.is_open()?;
             if done.changed().await.is_err() {
-                return Err(self.over_error(&super::Over::Closing));
+                return Err(self.over_error(&Over::Closing));
             }
         }
     }

@@ -12,11 +12,11 @@ fn name(text: &'static str) -> FileName {
     FileName::new(Bytes::from_static(text.as_bytes())).expect("a name")
 }
 
-fn unlink(of: &'static str) -> (Vec<Thing>, Vec<Thing>) {
+fn unlink(of: &'static str) -> Vec<Thing> {
     let mut claim = Needs::new();
     add_need(&mut claim, DIR, Mode::Exclusive);
     add_need(&mut claim, FILE, Mode::Exclusive);
-    of_operation(&Op::Unlink { parent: DIR, name: name(of) }, &claim)
+    changes(&Op::Unlink { parent: DIR, name: name(of) }, &claim)
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn what_two_have_changed_neither_is_shown() {
 #[test]
 fn names_beside_each_other_are_not_waited_for() {
     let unsettled = Unsettled::default();
-    unsettled.change(WRITER, unlink("one").0);
+    unsettled.change(WRITER, unlink("one"));
     assert!(unsettled.round_of(READER, &[Thing::Name(DIR, name("two")), Thing::Inode(DIR)]).is_none());
     assert!(unsettled.round_of(READER, &[Thing::Name(DIR, name("one"))]).is_some());
     assert!(unsettled.round_of(READER, &attributes(DIR)).is_some(), "its times have changed");
@@ -74,7 +74,7 @@ fn names_beside_each_other_are_not_waited_for() {
     let mut claim = Needs::new();
     add_need(&mut claim, InodeId(1), Mode::Exclusive);
     add_need(&mut claim, DIR, Mode::Exclusive);
-    let rmdir = of_operation(&Op::Rmdir { parent: InodeId(1), name: name("dir") }, &claim).1;
+    let rmdir = depends(&Op::Rmdir { parent: InodeId(1), name: name("dir") }, &claim);
     assert!(unsettled.round_of(READER, &rmdir).is_some());
 }
 
